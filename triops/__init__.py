@@ -1,0 +1,32 @@
+"""triops: one model for NumPy, CuPy and JAX."""
+
+from triops.ops import (
+    Ops,
+    available_backends,
+    get_current_ops,
+    get_ops,
+    ops_of,
+    prefer_gpu,
+    require_cpu,
+    require_gpu,
+    set_current_ops,
+    to_numpy,
+    use_ops,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ops",
+    "__version__",
+    "available_backends",
+    "get_current_ops",
+    "get_ops",
+    "ops_of",
+    "prefer_gpu",
+    "require_cpu",
+    "require_gpu",
+    "set_current_ops",
+    "to_numpy",
+    "use_ops",
+]

@@ -1,0 +1,114 @@
+"""The contract of a backend. A backend says how; `triops.ops` says what."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+from triops.errors import BackendUnavailable
+from triops.types import Array, DType, Shape
+
+__all__ = ["FLOAT_NAMES", "Backend", "Device"]
+
+FLOAT_NAMES = frozenset({"float16", "bfloat16", "float32", "float64"})
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as its name and number, `cpu:0` or `cuda:1`."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """Read `cuda:1`, or `cuda` for its first device."""
+        kind, _, index = text.strip().lower().partition(":")
+        kind = {"gpu": "cuda"}.get(kind, kind)
+        if not kind or (index and not index.isdigit()):
+            raise BackendUnavailable(
+                f"device {text!r} is not a device's name: give a kind and a number, as in 'cpu:0' or "
+                f"'cuda:1'"
+            )
+        return cls(kind, int(index or 0))
+
+
+class Backend(ABC):
+    """Arrays of one framework on one device."""
+
+    name: ClassVar[str]
+    xp: Any
+    device: Device
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    # -- what the machine has
+
+    @classmethod
+    @abstractmethod
+    def devices(cls) -> tuple[Device, ...]:
+        """The devices that this backend can use, the default first; raises BackendUnavailable."""
+
+    @classmethod
+    @abstractmethod
+    def versions(cls) -> dict[str, str]:
+        """Versions and settings that decide how fast and how this backend computes."""
+
+    # -- memory
+
+    @abstractmethod
+    def is_array(self, data: object) -> bool:
+        """Whether `data` is an array of this framework, on any device."""
+
+    def owns(self, data: object) -> bool:
+        """Whether `data` is an array of this framework that computes on this device."""
+        return self.is_array(data)
+
+    @abstractmethod
+    def device_of(self, array: Array) -> Device:
+        """The device an array of this framework lies on."""
+
+    @abstractmethod
+    def asarray(self, data: Any, dtype: DType | None) -> Any:
+        """Any array or nested sequence as this backend's array on this device; `dtype` None keeps it."""
+
+    @abstractmethod
+    def to_numpy(self, array: Any) -> Any:
+        """An array of this backend as a NumPy array on the host, a view where that is possible."""
+
+    @abstractmethod
+    def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
+        """A new array, filled with zeros or not filled."""
+
+    def synchronize(self, arrays: tuple[Any, ...]) -> None:  # noqa: B027 - the CPU is always in step
+        """Wait until the given arrays, or everything where none is given, are computed."""
+
+    def activate(self) -> None:  # noqa: B027 - only CUDA has a device of the moment
+        """Make this backend's device the framework's device of the moment."""
+
+    @property
+    def reads_host_memory(self) -> bool:
+        """Whether a value can be looked at without waiting for a device."""
+        return self.device.kind == "cpu"
+
+    def is_traced(self, array: object) -> bool:
+        """Whether `array` stands for a value that a compiler will know only later."""
+        return False
+
+    # -- kernels
+
+    @cached_property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Faster implementations by op name, each with its formula's arguments without `xp`."""
+        return {}
+
+    def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """A formula as a kernel of this backend."""
+        return partial(formula, self.xp)

@@ -1,0 +1,58 @@
+"""What every backend takes from the host: random draws, and arrays out of bytes. Draws made here are the
+same bits whatever device they end up on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from triops.types import Shape
+
+__all__ = [
+    "as_host_array",
+    "as_scalar",
+    "draw_normal",
+    "draw_permutation",
+    "draw_uniform",
+    "from_bytes",
+]
+
+
+def draw_uniform(seed: int, shape: Shape, lo: float, hi: float) -> Any:
+    """float64 draws from [lo, hi)."""
+    return _generator(seed).uniform(lo, hi, tuple(shape))
+
+
+def draw_normal(seed: int, shape: Shape, mean: float, scale: float) -> Any:
+    """float64 draws from N(mean, scale²)."""
+    return _generator(seed).normal(mean, scale, tuple(shape))
+
+
+def draw_permutation(seed: int, n: int) -> Any:
+    """The numbers 0 to n-1 in random order, as int64."""
+    return _generator(seed).permutation(n)
+
+
+def from_bytes(data: bytes, dtype: str, shape: Sequence[int]) -> Any:
+    """Little-endian bytes as a read-only NumPy array."""
+    little = np.dtype(dtype).newbyteorder("<")
+    array = np.frombuffer(data, dtype=little).reshape(tuple(shape))
+    return array.astype(little.newbyteorder("="), copy=False)
+
+
+def as_host_array(data: Any, dtype: Any = None) -> Any:
+    """Nested sequences or any array that offers DLPack or the buffer protocol, as NumPy."""
+    if hasattr(data, "get") and hasattr(data, "device") and not isinstance(data, np.ndarray):
+        data = data.get()  # CuPy refuses the implicit copy to the host that numpy.asarray asks for
+    return np.asarray(data, dtype=dtype)
+
+
+def as_scalar(value: int, dtype: str) -> Any:
+    """A NumPy scalar, which every framework takes as a number of that width."""
+    return np.dtype(dtype).type(value)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))

@@ -1,0 +1,7 @@
+"""JAX on any of its devices."""
+
+from triops.backends.jax.backend import JaxBackend
+
+__all__ = ["BACKEND", "JaxBackend"]
+
+BACKEND = JaxBackend

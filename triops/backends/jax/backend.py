@@ -1,0 +1,124 @@
+"""Memory of the JAX backend, and how a formula becomes one XLA program."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial, wraps
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+
+from triops.backends.backend import Backend, Device
+from triops.backends.host import as_host_array
+from triops.errors import BackendUnavailable
+from triops.types import Array, DType, Shape
+
+__all__ = ["JaxBackend"]
+
+if not hasattr(jax.config, "jax_explicit_x64_dtypes"):
+    raise ImportError(f"triops needs JAX 0.10 or later and found {jax.__version__}")
+# Without this JAX turns every float64 or 64-bit integer into 32 bits, whatever dtype was asked for.
+# Only dtypes that are named are affected: the defaults, and so other JAX code, stay at 32 bits.
+jax.config.update("jax_explicit_x64_dtypes", "allow")
+
+_KINDS = {"gpu": "cuda"}
+_CONCRETE: type = type(jnp.zeros(()))
+_FLOAT64 = jnp.dtype("float64")
+
+
+class JaxBackend(Backend):
+    """jax.Array on one device; each formula is one jitted program."""
+
+    name: ClassVar[str] = "jax"
+    xp = jnp
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        self._jax_device = _jax_devices()[device]
+        self._has_others = len(_jax_devices()) > 1
+
+    @classmethod
+    def devices(cls) -> tuple[Device, ...]:
+        return tuple(_jax_devices())
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+    def is_array(self, data: object) -> bool:
+        return type(data) is _CONCRETE or isinstance(data, jax.Array)
+
+    def owns(self, data: object) -> bool:
+        if type(data) is _CONCRETE:
+            return not self._has_others or self._jax_device in data.devices()  # type: ignore[attr-defined]
+        return isinstance(data, jax.Array)
+
+    def device_of(self, array: Array) -> Device:
+        if self.is_traced(array):
+            return self.device
+        return _named(next(iter(array.devices())))  # type: ignore[attr-defined]
+
+    def asarray(self, data: Any, dtype: DType | None) -> Any:
+        if not isinstance(data, jax.Array):
+            data = as_host_array(data)
+            with jax.enable_x64(True):
+                # XLA may borrow aligned host memory; what the caller does to it later must not show here.
+                data = jnp.array(data, dtype=dtype or data.dtype, copy=True)
+        elif dtype is not None:
+            data = data.astype(dtype)
+        return data if self.is_traced(data) else jax.device_put(data, self._jax_device)
+
+    def to_numpy(self, array: Any) -> Any:
+        return as_host_array(jax.device_get(array))
+
+    def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
+        return jnp.zeros(tuple(shape), dtype=dtype, device=self._jax_device)
+
+    def synchronize(self, arrays: tuple[Any, ...]) -> None:
+        jax.block_until_ready(arrays or jax.live_arrays())
+
+    def is_traced(self, array: object) -> bool:
+        return type(array) is not _CONCRETE and isinstance(array, jax.core.Tracer)
+
+    @cached_property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        from triops.backends.jax.kernels import KERNELS
+
+        return {name: _jitted(kernel) for name, kernel in KERNELS.items()}
+
+    def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
+        return _jitted(wraps(formula)(partial(formula, jnp)))
+
+
+def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One XLA program a shape. Positional arguments are traced, keyword-only ones are compiled in."""
+    parameters = inspect.signature(function).parameters.values()
+    static = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    compiled = jax.jit(function, static_argnames=static)
+
+    def call(first: Any, *args: Any, **settings: Any) -> Any:
+        if first.dtype != _FLOAT64:
+            return compiled(first, *args, **settings)
+        # A Python number in a formula is float32 to JAX unless this is on, and would cost half the digits.
+        with jax.enable_x64(True):
+            return compiled(first, *args, **settings)
+
+    return call
+
+
+def _jax_devices() -> dict[Device, Any]:
+    try:
+        default = jax.devices()
+    except RuntimeError as error:
+        raise BackendUnavailable(f"JAX finds no device: {error}") from error
+    found = {_named(device): device for device in default}
+    if "cpu" not in {device.kind for device in found}:
+        found |= {_named(device): device for device in jax.devices("cpu")}
+    return found
+
+
+def _named(device: Any) -> Device:
+    return Device(_KINDS.get(device.platform, device.platform), device.id)

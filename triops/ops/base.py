@@ -1,0 +1,135 @@
+"""The mechanism: an op checks its arguments once, then calls the backend's kernel of its name, or else the
+formula of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from triops.backends import Backend, owner_of
+from triops.errors import ArrayOwnerError, DTypeError, ShapeError
+from triops.ops.formulas import FORMULAS
+from triops.types import Array
+
+__all__ = ["OpsBase", "is_float", "is_int"]
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether a dtype is floating; bfloat16 is no kind of NumPy's own."""
+    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
+
+
+def is_int(dtype: Any) -> bool:
+    """Whether a dtype is an integer, signed or not."""
+    return dtype.kind in "iu"
+
+
+class OpsBase:
+    """One backend, its kernels, and the checks that all ops share."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.xp: Any = backend.xp
+        self._owns = backend.owns
+        self._kernels: dict[str, Callable[..., Any]] = {
+            name: backend.kernels.get(name) or backend.bind(formula)
+            for name, formula in FORMULAS.items()
+        }
+
+    @property
+    def name(self) -> str:
+        """The backend's name: "numpy", "cupy" or "jax"."""
+        return self.backend.name
+
+    @property
+    def device(self) -> str:
+        """The device, as in "cpu:0" or "cuda:1"."""
+        return str(self.backend.device)
+
+    def __repr__(self) -> str:
+        return f"<Ops {self.name} on {self.device}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Ops hold a device: another process opens its own.
+        from triops.ops.select import get_ops
+
+        return get_ops, (self.name, self.device)
+
+    def __copy__(self) -> OpsBase:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> OpsBase:
+        return self
+
+    # -- the checks
+
+    def check_owner(self, op: str, argument: str, array: Any) -> None:
+        """Raise ArrayOwnerError where `array` is another backend's, DTypeError where it is no array."""
+        if self._owns(array):
+            return
+        owner = owner_of(array)
+        if owner is None:
+            raise DTypeError(
+                f"{op}: {argument} must be an array of {self!r}, got {type(array).__name__}: convert it "
+                f"with ops.asarray(...)"
+            )
+        raise ArrayOwnerError(
+            f"{op}: {argument} is an array of {owner.name} on {owner.device}, but these ops are "
+            f"{self.name} on {self.device}: convert it with ops.asarray(...), or use the ops that own it, "
+            f"triops.ops_of(array)"
+        )
+
+    def _floats(self, op: str, **arrays: Any) -> None:
+        """Check that all are floating arrays of these ops with one dtype."""
+        dtype = None
+        for argument, array in arrays.items():
+            if not self._owns(array):
+                self.check_owner(op, argument, array)
+            if array.dtype is dtype:
+                continue
+            if not is_float(array.dtype):
+                raise DTypeError(
+                    f"{op}: {argument} must be a floating array, got {array.dtype}: convert it with "
+                    f"ops.asarray({argument}, dtype='float32')"
+                )
+            if dtype is None:
+                dtype, first = array.dtype, argument
+            elif array.dtype != dtype:
+                raise DTypeError(
+                    f"{op}: {argument} is {array.dtype} and {first} is {dtype}: convert one of them, as "
+                    f"in ops.asarray({argument}, dtype='{dtype}')"
+                )
+
+    def _ints(self, op: str, **arrays: Any) -> None:
+        """Check that all are integer arrays of these ops."""
+        for argument, array in arrays.items():
+            if not self._owns(array):
+                self.check_owner(op, argument, array)
+            if not is_int(array.dtype):
+                raise DTypeError(
+                    f"{op}: {argument} must be an integer array, got {array.dtype}: convert it with "
+                    f"ops.asarray({argument}, dtype='int64')"
+                )
+
+    def _rank(self, op: str, argument: str, array: Array, ndim: int) -> None:
+        if array.ndim != ndim:
+            raise ShapeError(
+                f"{op}: {argument} must have {ndim} dimension{'s' * (ndim != 1)}, got shape "
+                f"{tuple(array.shape)}: reshape it"
+            )
+
+    def _shape(
+        self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str
+    ) -> None:
+        if tuple(array.shape) != expected:
+            raise ShapeError(
+                f"{op}: {argument} must have shape {expected} ({because}), got {tuple(array.shape)}"
+            )
+
+    def _width(self, op: str, X: Array) -> None:
+        if X.ndim < 1 or X.shape[-1] == 0:
+            raise ShapeError(f"{op}: X must have at least one column, got shape {tuple(X.shape)}")
+
+    def _can_look(self, array: Array) -> bool:
+        """Whether values may be checked: not where it would wait for a device, or while tracing."""
+        return self.backend.reads_host_memory and not self.backend.is_traced(array)

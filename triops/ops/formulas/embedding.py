@@ -1,0 +1,20 @@
+"""Rows of a table by their number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triops.ops.formulas.registry import formula
+
+
+@formula
+def gather(xp: Any, table: Any, indices: Any) -> Any:
+    return xp.take(table, indices, axis=0)
+
+
+@formula
+def scatter_add(xp: Any, table: Any, indices: Any, values: Any) -> Any:
+    # One row of `hits` for each row of the table: right everywhere, and too large for a real vocabulary.
+    hits = indices[None, :] == xp.arange(table.shape[0], dtype=indices.dtype)[:, None]
+    flat = xp.reshape(values, (values.shape[0], -1))
+    return table + xp.reshape(xp.matmul(hits.astype(flat.dtype), flat), table.shape)

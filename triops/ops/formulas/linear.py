@@ -1,0 +1,17 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triops.ops.formulas.registry import formula
+
+
+@formula
+def gemm(xp: Any, X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
+    return xp.matmul(X.T if trans1 else X, Y.T if trans2 else Y)
+
+
+@formula
+def affine(xp: Any, X: Any, W: Any, b: Any) -> Any:
+    return xp.matmul(X, W.T) + b

@@ -1,0 +1,46 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from triops.errors import ShapeError
+from triops.ops.base import OpsBase
+from triops.types import Floats1d, Floats2d
+
+__all__ = ["LinearOps"]
+
+
+class LinearOps(OpsBase):
+    """gemm and affine."""
+
+    def gemm(
+        self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False
+    ) -> Floats2d:
+        """Matrix product Z = X Y, either factor transposed on the way.
+
+        X: (M, K), or (K, M) with trans1. Y: (K, N), or (N, K) with trans2. Returns Z: (M, N).
+        An empty K gives zeros. float32 is computed in float32 on every backend (no tf32).
+        """
+        self._floats("gemm", X=X, Y=Y)
+        if X.ndim != 2 or Y.ndim != 2 or X.shape[not trans1] != Y.shape[bool(trans2)]:
+            raise ShapeError(
+                f"gemm: X and Y must be matrices that share their inner dimension, got X "
+                f"{tuple(X.shape)}{' transposed' * trans1} and Y {tuple(Y.shape)}"
+                f"{' transposed' * trans2}: transpose one with trans1 or trans2, or check the widths"
+            )
+        Z: Floats2d = self._kernels["gemm"](X, Y, trans1=bool(trans1), trans2=bool(trans2))
+        return Z
+
+    def affine(self, X: Floats2d, W: Floats2d, b: Floats1d) -> Floats2d:
+        """Y = X Wᵀ + b.
+
+        X: (N, nI). W: (nO, nI). b: (nO,). Returns Y: (N, nO).
+        """
+        self._floats("affine", X=X, W=W, b=b)
+        if X.ndim != 2 or W.ndim != 2 or X.shape[1] != W.shape[1]:
+            raise ShapeError(
+                f"affine: X (N, nI) and W (nO, nI) must agree in nI, got X {tuple(X.shape)} and W "
+                f"{tuple(W.shape)}"
+            )
+        self._shape("affine", "b", b, (W.shape[0],), "one for each row of W")
+        Y: Floats2d = self._kernels["affine"](X, W, b)
+        return Y

@@ -1,0 +1,49 @@
+"""Normalisation of rows."""
+
+from __future__ import annotations
+
+from triops.errors import ArgumentError
+from triops.ops.base import OpsBase
+from triops.types import Floats1d, FloatsXd
+
+__all__ = ["NormalizationOps"]
+
+
+class NormalizationOps(OpsBase):
+    """layer_norm and its gradient."""
+
+    def layer_norm(
+        self, X: FloatsXd, G: Floats1d, b: Floats1d, eps: float = 1e-8
+    ) -> tuple[FloatsXd, FloatsXd, FloatsXd]:
+        """Y = (X - μ) rstd G + b, with μ the mean of a row and rstd = 1/√(variance + eps).
+
+        X: (..., nI). G, b: (nI,). Returns Y: (..., nI), and μ and rstd: (..., 1), to give to
+        `backprop_layer_norm`. Ba, Kiros and Hinton 2016, Layer Normalization.
+        """
+        self._floats("layer_norm", X=X, G=G, b=b)
+        self._width("layer_norm", X)
+        self._shape("layer_norm", "G", G, (X.shape[-1],), "one for each column of X")
+        self._shape("layer_norm", "b", b, (X.shape[-1],), "one for each column of X")
+        if not eps >= 0:
+            raise ArgumentError(f"layer_norm: eps must be 0 or more, got {eps}")
+        Y, mu, rstd = self._kernels["layer_norm"](X, G, b, eps=float(eps))
+        return Y, mu, rstd
+
+    def backprop_layer_norm(
+        self, dY: FloatsXd, X: FloatsXd, mu: FloatsXd, rstd: FloatsXd, G: Floats1d
+    ) -> tuple[FloatsXd, Floats1d, Floats1d]:
+        """With X̂ = (X - μ) rstd and g = dY G: dX = rstd (g - mean g - X̂ mean(g X̂)), dG = Σ dY X̂,
+        db = Σ dY; means over a row, sums over all rows.
+
+        dY, X: (..., nI). mu, rstd: (..., 1), from `layer_norm`. G: (nI,). Returns dX: (..., nI), dG and
+        db: (nI,).
+        """
+        self._floats("backprop_layer_norm", dY=dY, X=X, mu=mu, rstd=rstd, G=G)
+        self._width("backprop_layer_norm", dY)
+        self._shape("backprop_layer_norm", "X", X, tuple(dY.shape), "as dY")
+        column = (*dY.shape[:-1], 1)
+        self._shape("backprop_layer_norm", "mu", mu, column, "one for each row of dY")
+        self._shape("backprop_layer_norm", "rstd", rstd, column, "one for each row of dY")
+        self._shape("backprop_layer_norm", "G", G, (dY.shape[-1],), "one for each column of dY")
+        dX, dG, db = self._kernels["backprop_layer_norm"](dY, X, mu, rstd, G)
+        return dX, dG, db

@@ -1,0 +1,35 @@
+"""The `Ops` object: every family of operations over one backend."""
+
+from __future__ import annotations
+
+from triops.ops.activations import ActivationOps
+from triops.ops.arrays import ArrayOps
+from triops.ops.embedding import EmbeddingOps
+from triops.ops.linear import LinearOps
+from triops.ops.maxout import MaxoutOps
+from triops.ops.normalization import NormalizationOps
+from triops.ops.random import RandomOps
+from triops.ops.softmax import SoftmaxOps
+from triops.ops.updates import UpdateOps
+
+__all__ = ["Ops"]
+
+
+class Ops(
+    LinearOps,
+    ActivationOps,
+    SoftmaxOps,
+    NormalizationOps,
+    MaxoutOps,
+    EmbeddingOps,
+    RandomOps,
+    UpdateOps,
+    ArrayOps,
+):
+    """Array operations on one backend and one device; get one from `triops.get_ops`.
+
+    Every operation returns its result and changes no argument. Floating arrays of one call share one
+    dtype, float32 unless you chose another. Every operation raises ArrayOwnerError for an array of another
+    backend or device, DTypeError for a dtype it is not for, and ShapeError for shapes that do not fit; the
+    message names the op and the argument. NaN and infinity pass through as the formula says.
+    """

@@ -1,0 +1,76 @@
+"""Random numbers, each from an explicit seed. There is no hidden generator: the same seed gives the same
+bits on every backend."""
+
+from __future__ import annotations
+
+from triops.backends.host import as_scalar, draw_normal, draw_permutation, draw_uniform
+from triops.errors import ArgumentError
+from triops.ops.base import OpsBase
+from triops.types import DType, FloatsXd, Ints1d, Shape
+
+__all__ = ["RandomOps"]
+
+_WORD = 2**32
+
+
+class RandomOps(OpsBase):
+    """Initial draws, permutations and dropout masks."""
+
+    def draw_uniform(
+        self,
+        seed: int,
+        shape: Shape,
+        lo: float = 0.0,
+        hi: float = 1.0,
+        dtype: DType = "float32",
+    ) -> FloatsXd:
+        """Independent draws from [lo, hi), made on the host by Philox (Salmon et al. 2011, Parallel Random
+        Numbers: As Easy as 1, 2, 3) and rounded to `dtype`.
+
+        seed: any integer from 0. Returns an array of that shape, bit-identical on every backend.
+        """
+        draws: FloatsXd = self.backend.asarray(draw_uniform(seed, shape, lo, hi), dtype)
+        return draws
+
+    def draw_normal(
+        self,
+        seed: int,
+        shape: Shape,
+        mean: float = 0.0,
+        scale: float = 1.0,
+        dtype: DType = "float32",
+    ) -> FloatsXd:
+        """Independent draws from the normal distribution with that mean and standard deviation, as
+        `draw_uniform` makes them."""
+        draws: FloatsXd = self.backend.asarray(draw_normal(seed, shape, mean, scale), dtype)
+        return draws
+
+    def permutation(self, seed: int, n: int) -> Ints1d:
+        """The numbers 0 to n-1 in random order, as int64: indices to shuffle a data set by."""
+        if n < 0:
+            raise ArgumentError(f"permutation: n must be 0 or more, got {n}")
+        order: Ints1d = self.backend.asarray(draw_permutation(seed, n), None)
+        return order
+
+    def dropout_mask(
+        self, seed: int, step: int, shape: Shape, drop: float, dtype: DType = "float32"
+    ) -> FloatsXd:
+        """Each entry is 0 with probability `drop`, else 1/(1-drop), so that a product with the mask keeps
+        its expectation. Srivastava et al. 2014, Dropout.
+
+        seed, step: integers from 0, of which the low 32 bits count; another pair is another mask. shape: of
+        fewer than 2³² entries. drop: from 0 up to, not including, 1. Returns an array of that shape, a pure
+        function of its arguments.
+        """
+        if not 0 <= drop < 1:
+            raise ArgumentError(
+                f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}"
+            )
+        mask: FloatsXd = self._kernels["dropout_mask"](
+            as_scalar(seed % _WORD, "uint32"),
+            as_scalar(step % _WORD, "uint32"),
+            float(drop),
+            shape=tuple(shape),
+            dtype=str(dtype),
+        )
+        return mask

@@ -1,0 +1,87 @@
+"""Softmax, its logarithm, and the cross-entropy that starts from logits."""
+
+from __future__ import annotations
+
+from triops.errors import ArgumentError, ShapeError
+from triops.ops.base import OpsBase
+from triops.types import Floats1d, Floats2d, FloatsXd
+
+__all__ = ["SoftmaxOps"]
+
+
+class SoftmaxOps(OpsBase):
+    """softmax, log_softmax and cross_entropy."""
+
+    def softmax(self, X: FloatsXd, axis: int = -1, temperature: float = 1.0) -> FloatsXd:
+        """Y = exp(X/T) / Σ exp(X/T) along `axis`, T the temperature.
+
+        X: any shape with at least one entry along `axis`. Returns Y: as X. A row without a finite largest
+        entry gives NaN.
+        """
+        self._floats("softmax", X=X)
+        axis = self._axis("softmax", X, axis)
+        self._temperature("softmax", temperature)
+        Y: FloatsXd = self._kernels["softmax"](X, axis=axis, temperature=float(temperature))
+        return Y
+
+    def backprop_softmax(
+        self, Y: FloatsXd, dY: FloatsXd, axis: int = -1, temperature: float = 1.0
+    ) -> FloatsXd:
+        """dX = (Y dY - Y Σ Y dY) / T along `axis`.
+
+        Y: the output of `softmax`, first as in Thinc. dY: as Y. Returns dX: as Y.
+        """
+        self._floats("backprop_softmax", Y=Y, dY=dY)
+        self._shape("backprop_softmax", "dY", dY, tuple(Y.shape), "as Y")
+        axis = self._axis("backprop_softmax", Y, axis)
+        self._temperature("backprop_softmax", temperature)
+        dX: FloatsXd = self._kernels["backprop_softmax"](
+            dY, Y, axis=axis, temperature=float(temperature)
+        )
+        return dX
+
+    def log_softmax(self, X: FloatsXd, axis: int = -1) -> FloatsXd:
+        """Y = X - log Σ exp X along `axis`, without overflow.
+
+        X: any shape with at least one entry along `axis`. Returns Y: as X.
+        """
+        self._floats("log_softmax", X=X)
+        Y: FloatsXd = self._kernels["log_softmax"](X, axis=self._axis("log_softmax", X, axis))
+        return Y
+
+    def backprop_log_softmax(self, dY: FloatsXd, Y: FloatsXd, axis: int = -1) -> FloatsXd:
+        """dX = dY - exp(Y) Σ dY along `axis`.
+
+        dY: any shape. Y: the output of `log_softmax`, as dY. Returns dX: as dY.
+        """
+        self._floats("backprop_log_softmax", dY=dY, Y=Y)
+        self._shape("backprop_log_softmax", "Y", Y, tuple(dY.shape), "as dY")
+        axis = self._axis("backprop_log_softmax", dY, axis)
+        dX: FloatsXd = self._kernels["backprop_log_softmax"](dY, Y, axis=axis)
+        return dX
+
+    def cross_entropy(self, X: Floats2d, T: Floats2d) -> tuple[Floats1d, Floats2d]:
+        """losses[n] = -Σ T[n] log softmax(X[n]), in nats, and the gradient dX = softmax(X) Σ T - T of their
+        sum.
+
+        X: (N, C) logits. T: (N, C) target probabilities; a row of zeros has no loss and no gradient, which
+        is how a missing label is masked. Returns losses: (N,), dX: (N, C).
+        """
+        self._floats("cross_entropy", X=X, T=T)
+        self._rank("cross_entropy", "X", X, 2)
+        self._shape("cross_entropy", "T", T, tuple(X.shape), "as X")
+        self._width("cross_entropy", X)
+        losses, dX = self._kernels["cross_entropy"](X, T)
+        return losses, dX
+
+    def _axis(self, op: str, X: FloatsXd, axis: int) -> int:
+        if not -X.ndim <= axis < X.ndim or X.shape[axis] == 0:
+            raise ShapeError(
+                f"{op}: axis must be one of X's with at least one entry, got axis {axis} for shape "
+                f"{tuple(X.shape)}"
+            )
+        return axis % X.ndim
+
+    def _temperature(self, op: str, temperature: float) -> None:
+        if not temperature > 0:
+            raise ArgumentError(f"{op}: temperature must be above 0, got {temperature}")

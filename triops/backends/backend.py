@@ -33,8 +33,7 @@ class Device:
         kind = {"gpu": "cuda"}.get(kind, kind)
         if not kind or (index and not index.isdigit()):
             raise BackendUnavailable(
-                f"device {text!r} is not a device's name: give a kind and a number, as in 'cpu:0' or "
-                f"'cuda:1'"
+                f"device {text!r} is not a device's name: give a kind and a number, as in 'cpu:0' or 'cuda:1'"
             )
         return cls(kind, int(index or 0))
 

@@ -107,14 +107,11 @@ def _backend_class(name: str) -> type[Backend]:
         raise BackendUnavailable(f"unknown backend {name!r}: choose one of {known}")
     if entry.requires not in sys.modules and importlib.util.find_spec(entry.requires) is None:
         raise BackendUnavailable(
-            f"backend {name!r} needs the package {entry.requires!r}, which is not installed: "
-            f"{entry.install}"
+            f"backend {name!r} needs the package {entry.requires!r}, which is not installed: {entry.install}"
         )
     try:
         module = importlib.import_module(entry.module)
     except ImportError as error:
-        raise BackendUnavailable(
-            f"backend {name!r} cannot be loaded ({error}): {entry.install}"
-        ) from error
+        raise BackendUnavailable(f"backend {name!r} cannot be loaded ({error}): {entry.install}") from error
     backend: type[Backend] = module.BACKEND
     return backend

@@ -203,9 +203,7 @@ class ActivationOps(OpsBase):
 
 def _line(slope: float, offset: float, min_val: float, max_val: float) -> dict[str, float]:
     if not min_val <= max_val:
-        raise ArgumentError(
-            f"clipped_linear: min_val must not be above max_val, got {min_val} and {max_val}"
-        )
+        raise ArgumentError(f"clipped_linear: min_val must not be above max_val, got {min_val} and {max_val}")
     return {
         "slope": float(slope),
         "offset": float(offset),

@@ -32,8 +32,7 @@ class OpsBase:
         self.xp: Any = backend.xp
         self._owns = backend.owns
         self._kernels: dict[str, Callable[..., Any]] = {
-            name: backend.kernels.get(name) or backend.bind(formula)
-            for name, formula in FORMULAS.items()
+            name: backend.kernels.get(name) or backend.bind(formula) for name, formula in FORMULAS.items()
         }
 
     @property
@@ -118,9 +117,7 @@ class OpsBase:
                 f"{tuple(array.shape)}: reshape it"
             )
 
-    def _shape(
-        self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str
-    ) -> None:
+    def _shape(self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str) -> None:
         if tuple(array.shape) != expected:
             raise ShapeError(
                 f"{op}: {argument} must have shape {expected} ({because}), got {tuple(array.shape)}"

@@ -12,9 +12,7 @@ __all__ = ["LinearOps"]
 class LinearOps(OpsBase):
     """gemm and affine."""
 
-    def gemm(
-        self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False
-    ) -> Floats2d:
+    def gemm(self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False) -> Floats2d:
         """Matrix product Z = X Y, either factor transposed on the way.
 
         X: (M, K), or (K, M) with trans1. Y: (K, N), or (N, K) with trans2. Returns Z: (M, N).

@@ -63,9 +63,7 @@ class RandomOps(OpsBase):
         function of its arguments.
         """
         if not 0 <= drop < 1:
-            raise ArgumentError(
-                f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}"
-            )
+            raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
         mask: FloatsXd = self._kernels["dropout_mask"](
             as_scalar(seed % _WORD, "uint32"),
             as_scalar(step % _WORD, "uint32"),

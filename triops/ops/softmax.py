@@ -35,9 +35,7 @@ class SoftmaxOps(OpsBase):
         self._shape("backprop_softmax", "dY", dY, tuple(Y.shape), "as Y")
         axis = self._axis("backprop_softmax", Y, axis)
         self._temperature("backprop_softmax", temperature)
-        dX: FloatsXd = self._kernels["backprop_softmax"](
-            dY, Y, axis=axis, temperature=float(temperature)
-        )
+        dX: FloatsXd = self._kernels["backprop_softmax"](dY, Y, axis=axis, temperature=float(temperature))
         return dX
 
     def log_softmax(self, X: FloatsXd, axis: int = -1) -> FloatsXd:

@@ -16,9 +16,7 @@ class UpdateOps(OpsBase):
     """sgd, adam, radam, clipping and averages. `decay` is the share of the weights that a step takes off,
     learn_rate · L2 in AdamW (Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization)."""
 
-    def sgd(
-        self, weights: FloatsXd, gradient: FloatsXd, learn_rate: float, decay: float = 0.0
-    ) -> FloatsXd:
+    def sgd(self, weights: FloatsXd, gradient: FloatsXd, learn_rate: float, decay: float = 0.0) -> FloatsXd:
         """W ← (1 - decay) W - learn_rate dW.
 
         weights, gradient: one shape. Returns the new weights.
@@ -172,6 +170,4 @@ def _rectifier(beta2: float, step: int) -> float:
     length = longest - 2.0 * step * power / (1.0 - power)
     if length <= 5.0:
         return 0.0
-    return math.sqrt(
-        (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
-    )
+    return math.sqrt((length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length))

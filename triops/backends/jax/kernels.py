@@ -13,9 +13,7 @@ __all__ = ["KERNELS"]
 
 def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
     # XLA's default on a GPU rounds float32 factors to tf32: float32 is to mean float32 on every backend.
-    return jnp.matmul(
-        X.T if trans1 else X, Y.T if trans2 else Y, precision=jax.lax.Precision.HIGHEST
-    )
+    return jnp.matmul(X.T if trans1 else X, Y.T if trans2 else Y, precision=jax.lax.Precision.HIGHEST)
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:

@@ -47,9 +47,7 @@ def backprop_relu(xp: Any, dY: Any, Y: Any) -> Any:
 
 
 @formula
-def clipped_linear(
-    xp: Any, X: Any, *, slope: float, offset: float, min_val: float, max_val: float
-) -> Any:
+def clipped_linear(xp: Any, X: Any, *, slope: float, offset: float, min_val: float, max_val: float) -> Any:
     return xp.clip(X * slope + offset, min_val, max_val)
 
 

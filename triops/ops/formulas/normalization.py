@@ -16,9 +16,7 @@ def layer_norm(xp: Any, X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any
 
 
 @formula
-def backprop_layer_norm(
-    xp: Any, dY: Any, X: Any, mu: Any, rstd: Any, G: Any
-) -> tuple[Any, Any, Any]:
+def backprop_layer_norm(xp: Any, dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[Any, Any, Any]:
     Xhat = (X - mu) * rstd
     dXhat = dY * G
     mean = xp.mean(dXhat, axis=-1, keepdims=True)

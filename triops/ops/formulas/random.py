@@ -10,9 +10,7 @@ _GOLDEN = 0x9E3779B9
 
 
 @formula
-def dropout_mask(
-    xp: Any, seed: int, step: int, drop: float, *, shape: tuple[int, ...], dtype: str
-) -> Any:
+def dropout_mask(xp: Any, seed: int, step: int, drop: float, *, shape: tuple[int, ...], dtype: str) -> Any:
     size = 1
     for extent in shape:
         size *= extent

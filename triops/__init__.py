@@ -1,5 +1,6 @@
 """triops: one model for NumPy, CuPy and JAX."""
 
+from triops.models import Model, check_gradient, fix_random_seed
 from triops.ops import (
     Ops,
     available_backends,
@@ -17,9 +18,12 @@ from triops.ops import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Model",
     "Ops",
     "__version__",
     "available_backends",
+    "check_gradient",
+    "fix_random_seed",
     "get_current_ops",
     "get_ops",
     "ops_of",

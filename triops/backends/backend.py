@@ -31,7 +31,7 @@ class Device:
         """Read `cuda:1`, or `cuda` for its first device."""
         kind, _, index = text.strip().lower().partition(":")
         kind = {"gpu": "cuda"}.get(kind, kind)
-        if not kind or (index and not index.isdigit()):
+        if not kind or (index and not index.isdecimal()):
             raise BackendUnavailable(
                 f"device {text!r} is not a device's name: give a kind and a number, as in 'cpu:0' or 'cuda:1'"
             )

@@ -16,6 +16,7 @@ __all__ = [
     "draw_normal",
     "draw_permutation",
     "draw_uniform",
+    "dtype_name",
     "from_bytes",
 ]
 
@@ -43,10 +44,19 @@ def from_bytes(data: bytes, dtype: str, shape: Sequence[int]) -> Any:
 
 
 def as_host_array(data: Any, dtype: Any = None) -> Any:
-    """Nested sequences or any array that offers DLPack or the buffer protocol, as NumPy."""
+    """Nested sequences or any array that offers DLPack or the buffer protocol, as NumPy. Raises TypeError
+    where it holds anything but numbers, which NumPy would parse, or turn into NaN, given a dtype."""
     if hasattr(data, "get") and hasattr(data, "device") and not isinstance(data, np.ndarray):
         data = data.get()  # CuPy refuses the implicit copy to the host that numpy.asarray asks for
-    return np.asarray(data, dtype=dtype)
+    array = np.asarray(data)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{type(data).__name__} of {array.dtype}: turn strings into ids first")
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def dtype_name(dtype: Any) -> str:
+    """`float32` for that name, for a framework's type of that name, and for an array's dtype."""
+    return str(np.dtype(dtype))
 
 
 def as_scalar(value: int, dtype: str) -> Any:

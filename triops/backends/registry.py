@@ -88,6 +88,9 @@ def owner_of(data: object) -> Backend | None:
 
     A framework that was never imported owns nothing, so none is imported to find out.
     """
+    for backend in list(_loaded.values()):
+        if backend.owns(data):
+            return backend
     for name, entry in _TABLE.items():
         if entry.requires not in sys.modules or not hasattr(data, "dtype"):
             continue
@@ -111,7 +114,7 @@ def _backend_class(name: str) -> type[Backend]:
         )
     try:
         module = importlib.import_module(entry.module)
-    except ImportError as error:
+    except Exception as error:  # an installation that does not fit fails in many ways
         raise BackendUnavailable(f"backend {name!r} cannot be loaded ({error}): {entry.install}") from error
     backend: type[Backend] = module.BACKEND
     return backend

@@ -131,7 +131,7 @@ class ActivationOps(OpsBase):
 
     def elu(self, X: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """Y = X where X > 0, else alpha (exp X - 1). Clevert et al. 2016, ELUs."""
-        return self._forward("elu", X, alpha=float(alpha))
+        return self._forward("elu", X, {"alpha": float(alpha)})
 
     def backprop_elu(self, dY: FloatsXd, Y: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """dX = dY where Y > 0, else dY (Y + alpha)."""
@@ -146,7 +146,7 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """Y = clip(slope X + offset, min_val, max_val)."""
-        return self._forward("clipped_linear", X, **_line(slope, offset, min_val, max_val))
+        return self._clip("clipped_linear", X, slope=slope, offset=offset, min_val=min_val, max_val=max_val)
 
     def backprop_clipped_linear(
         self,
@@ -158,52 +158,62 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """dX = slope dY where slope X + offset is strictly between the two bounds, else 0."""
-        line = _line(slope, offset, min_val, max_val)
-        return self._backward("backprop_clipped_linear", dY, line, X=X)
+        line = {"slope": slope, "offset": offset, "min_val": min_val, "max_val": max_val}
+        return self._backprop_clip("backprop_clipped_linear", dY, X, **line)
 
     def relu_k(self, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """Y = clip(X, 0, n). Krizhevsky 2010, Convolutional Deep Belief Networks on CIFAR-10."""
-        return self.clipped_linear(X, max_val=n)
+        return self._clip("relu_k", X, max_val=n)
 
     def backprop_relu_k(self, dY: FloatsXd, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """dX = dY where 0 < X < n, else 0."""
-        return self.backprop_clipped_linear(dY, X, max_val=n)
+        return self._backprop_clip("backprop_relu_k", dY, X, max_val=n)
 
     def hard_sigmoid(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(0.2 X + 0.5, 0, 1)."""
-        return self.clipped_linear(X, slope=0.2, offset=0.5)
+        return self._clip("hard_sigmoid", X, slope=0.2, offset=0.5)
 
     def backprop_hard_sigmoid(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = 0.2 dY where |X| < 2.5, else 0."""
-        return self.backprop_clipped_linear(dY, X, slope=0.2, offset=0.5)
+        return self._backprop_clip("backprop_hard_sigmoid", dY, X, slope=0.2, offset=0.5)
 
     def hard_tanh(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(X, -1, 1)."""
-        return self.clipped_linear(X, min_val=-1.0)
+        return self._clip("hard_tanh", X, min_val=-1.0)
 
     def backprop_hard_tanh(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY where |X| < 1, else 0."""
-        return self.backprop_clipped_linear(dY, X, min_val=-1.0)
+        return self._backprop_clip("backprop_hard_tanh", dY, X, min_val=-1.0)
 
-    def _forward(self, op: str, X: FloatsXd, **settings: float) -> FloatsXd:
+    def _clip(self, op: str, X: FloatsXd, **line: float) -> FloatsXd:
+        return self._forward(op, X, _line(op, **line), kernel="clipped_linear")
+
+    def _backprop_clip(self, op: str, dY: FloatsXd, X: FloatsXd, **line: float) -> FloatsXd:
+        return self._backward(op, dY, _line(op, **line), kernel="backprop_clipped_linear", X=X)
+
+    def _forward(
+        self, op: str, X: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = ""
+    ) -> FloatsXd:
         self._floats(op, X=X)
-        Y: FloatsXd = self._kernels[op](X, **settings)
+        Y: FloatsXd = self._kernels[kernel or op](X, **settings)
         return Y
 
     def _backward(
-        self, op: str, dY: FloatsXd, settings: Mapping[str, float] = {}, **saved: FloatsXd
+        self, op: str, dY: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = "", **saved: FloatsXd
     ) -> FloatsXd:
         self._floats(op, dY=dY, **saved)
         ((argument, array),) = saved.items()
         if array.shape != dY.shape:
             self._shape(op, argument, array, tuple(dY.shape), "as dY")
-        dX: FloatsXd = self._kernels[op](dY, array, **settings)
+        dX: FloatsXd = self._kernels[kernel or op](dY, array, **settings)
         return dX
 
 
-def _line(slope: float, offset: float, min_val: float, max_val: float) -> dict[str, float]:
+def _line(
+    op: str, slope: float = 1.0, offset: float = 0.0, min_val: float = 0.0, max_val: float = 1.0
+) -> dict[str, float]:
     if not min_val <= max_val:
-        raise ArgumentError(f"clipped_linear: min_val must not be above max_val, got {min_val} and {max_val}")
+        raise ArgumentError(f"{op}: min_val must not be above max_val, got {min_val} and {max_val}")
     return {
         "slope": float(slope),
         "offset": float(offset),

@@ -127,6 +127,6 @@ class OpsBase:
         if X.ndim < 1 or X.shape[-1] == 0:
             raise ShapeError(f"{op}: X must have at least one column, got shape {tuple(X.shape)}")
 
-    def _can_look(self, array: Array) -> bool:
+    def can_look(self, array: Array) -> bool:
         """Whether values may be checked: not where it would wait for a device, or while tracing."""
         return self.backend.reads_host_memory and not self.backend.is_traced(array)

@@ -44,9 +44,11 @@ class EmbeddingOps(OpsBase):
     def _in_range(self, op: str, indices: IntsXd, table: FloatsXd) -> None:
         if table.ndim < 1:
             raise ShapeError(f"{op}: table must have rows, got shape {tuple(table.shape)}")
-        if indices.size == 0 or not self._can_look(indices):
+        if indices.size == 0 or not self.can_look(indices):
             return
-        lowest, highest = int(indices.min()), int(indices.max())  # type: ignore[attr-defined]
+        # On the host, since JAX reduces no 64-bit integers unless all its defaults are 64-bit.
+        values = self.backend.to_numpy(indices)
+        lowest, highest = int(values.min()), int(values.max())
         if lowest < 0 or highest >= table.shape[0]:
             wrong = lowest if lowest < 0 else highest
             raise ShapeError(

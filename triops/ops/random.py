@@ -3,7 +3,9 @@ bits on every backend."""
 
 from __future__ import annotations
 
-from triops.backends.host import as_scalar, draw_normal, draw_permutation, draw_uniform
+from operator import index
+
+from triops.backends.host import as_scalar, draw_normal, draw_permutation, draw_uniform, dtype_name
 from triops.errors import ArgumentError
 from triops.ops.base import OpsBase
 from triops.types import DType, FloatsXd, Ints1d, Shape
@@ -29,6 +31,7 @@ class RandomOps(OpsBase):
 
         seed: any integer from 0. Returns an array of that shape, bit-identical on every backend.
         """
+        seed = _counter("draw_uniform", "seed", seed)
         draws: FloatsXd = self.backend.asarray(draw_uniform(seed, shape, lo, hi), dtype)
         return draws
 
@@ -42,6 +45,7 @@ class RandomOps(OpsBase):
     ) -> FloatsXd:
         """Independent draws from the normal distribution with that mean and standard deviation, as
         `draw_uniform` makes them."""
+        seed = _counter("draw_normal", "seed", seed)
         draws: FloatsXd = self.backend.asarray(draw_normal(seed, shape, mean, scale), dtype)
         return draws
 
@@ -49,6 +53,7 @@ class RandomOps(OpsBase):
         """The numbers 0 to n-1 in random order, as int64: indices to shuffle a data set by."""
         if n < 0:
             raise ArgumentError(f"permutation: n must be 0 or more, got {n}")
+        seed = _counter("permutation", "seed", seed)
         order: Ints1d = self.backend.asarray(draw_permutation(seed, n), None)
         return order
 
@@ -65,10 +70,17 @@ class RandomOps(OpsBase):
         if not 0 <= drop < 1:
             raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
         mask: FloatsXd = self._kernels["dropout_mask"](
-            as_scalar(seed % _WORD, "uint32"),
-            as_scalar(step % _WORD, "uint32"),
+            as_scalar(_counter("dropout_mask", "seed", seed) % _WORD, "uint32"),
+            as_scalar(_counter("dropout_mask", "step", step) % _WORD, "uint32"),
             float(drop),
             shape=tuple(shape),
-            dtype=str(dtype),
+            dtype=dtype_name(dtype),
         )
         return mask
+
+
+def _counter(op: str, argument: str, value: int) -> int:
+    # NumPy takes None as a seed too, and then draws from the machine's entropy.
+    if not hasattr(value, "__index__") or index(value) < 0:
+        raise ArgumentError(f"{op}: {argument} must be an integer from 0, got {value!r}")
+    return index(value)

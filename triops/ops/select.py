@@ -158,6 +158,8 @@ def require_cpu() -> bool:
 
 
 def _gpu_ops(device: str | None) -> Ops:
+    if device is not None and Device.parse(device).kind == "cpu":
+        raise BackendUnavailable(f"device {device!r} is no GPU: name one as in 'cuda:0', or choose 'cpu'")
     reasons = []
     for name in _ACCELERATORS:
         try:

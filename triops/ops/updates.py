@@ -135,7 +135,7 @@ class UpdateOps(OpsBase):
         self._floats("clip_gradient", gradient=gradient)
         if not threshold > 0:
             raise ArgumentError(f"clip_gradient: threshold must be above 0, got {threshold}")
-        if gradient.size == 0:
+        if gradient.size == 0 or threshold == math.inf:
             return gradient
         clipped: FloatsXd = self._kernels["clip_gradient"](gradient, float(threshold))
         return clipped

@@ -87,10 +87,21 @@ class JaxBackend(Backend):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         from triops.backends.jax.kernels import KERNELS
 
-        return {name: _jitted(kernel) for name, kernel in KERNELS.items()}
+        return {name: self._here(_jitted(kernel)) for name, kernel in KERNELS.items()}
 
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        return _jitted(wraps(formula)(partial(formula, jnp)))
+        return self._here(_jitted(wraps(formula)(partial(formula, jnp))))
+
+    def _here(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
+        if not self._has_others:
+            return compiled
+
+        def call(*args: Any, **settings: Any) -> Any:
+            # What takes no array, as a dropout mask, would run on JAX's default device instead.
+            with jax.default_device(self._jax_device):
+                return compiled(*args, **settings)
+
+        return call
 
 
 def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:

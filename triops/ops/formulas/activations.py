@@ -12,6 +12,8 @@ _SQRT_HALF = math.sqrt(0.5)
 _RSQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
 _GELU_CUBE = 0.044715
+_GELU_FLAT = 10.0  # tanh and 1 - tanh² are 1 and 0 there, in every dtype
+_DENSITY_GONE = 40.0  # exp(-40²/2) is 0 in float64
 
 
 @formula
@@ -76,7 +78,7 @@ def hard_swish_mobilenet(xp: Any, X: Any) -> Any:
 
 @formula
 def backprop_hard_swish_mobilenet(xp: Any, dY: Any, X: Any) -> Any:
-    return dY * xp.where(X > 3.0, 1.0, xp.where(X < -3.0, 0.0, (X * 2.0 + 3.0) / 6.0))
+    return dY * xp.where(X > 3.0, 1.0, xp.where(X < -3.0, 0.0, X / 3.0 + 0.5))
 
 
 @formula
@@ -94,7 +96,8 @@ def backprop_swish(xp: Any, dY: Any, X: Any) -> Any:
 def dish(xp: Any, X: Any) -> Any:
     # For X < 0 the factor X/root + 1 is a difference of near equals: 1/(root (root - X)) is the same.
     root = xp.hypot(X, xp.ones_like(X))
-    return 0.5 * X * xp.where(X < 0, 1.0 / (root * (root + xp.abs(X))), X / root + 1.0)
+    half = 0.5 * X
+    return xp.where(X < 0, half / root / (root + xp.abs(X)), half * (X / root + 1.0))
 
 
 @formula
@@ -132,19 +135,21 @@ def gelu(xp: Any, X: Any) -> Any:
 @formula
 def backprop_gelu(xp: Any, dY: Any, X: Any) -> Any:
     cdf = 0.5 + 0.5 * erf(xp, X * _SQRT_HALF)
-    pdf = _RSQRT_2PI * xp.exp(-0.5 * X * X)
+    near = xp.clip(X, -_DENSITY_GONE, _DENSITY_GONE)
+    pdf = _RSQRT_2PI * xp.exp(-0.5 * near * near)
     return dY * (cdf + X * pdf)
 
 
 @formula
 def gelu_approx(xp: Any, X: Any) -> Any:
-    return 0.5 * X * (1.0 + xp.tanh(_gelu_inner(X)))
+    return 0.5 * X * (1.0 + xp.tanh(_gelu_inner(_gelu_range(xp, X))))
 
 
 @formula
 def backprop_gelu_approx(xp: Any, dY: Any, X: Any) -> Any:
-    t = xp.tanh(_gelu_inner(X))
-    slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBE * X * X)
+    near = _gelu_range(xp, X)
+    t = xp.tanh(_gelu_inner(near))
+    slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBE * near * near)
     return dY * (0.5 + 0.5 * t + 0.5 * X * (1.0 - t * t) * slope)
 
 
@@ -156,6 +161,11 @@ def elu(xp: Any, X: Any, *, alpha: float) -> Any:
 @formula
 def backprop_elu(xp: Any, dY: Any, Y: Any, *, alpha: float) -> Any:
     return dY * xp.where(Y > 0, 1.0, Y + alpha)
+
+
+def _gelu_range(xp: Any, X: Any) -> Any:
+    """X as far as tanh still changes: the cube of more than that overflows."""
+    return xp.clip(X, -_GELU_FLAT, _GELU_FLAT)
 
 
 def _gelu_inner(X: Any) -> Any:

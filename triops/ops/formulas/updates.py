@@ -80,11 +80,11 @@ def radam(
 @formula
 def clip_gradient(xp: Any, gradient: Any, threshold: float) -> Any:
     largest = xp.max(xp.abs(gradient))
-    unit = xp.where(largest > 0, largest, xp.ones_like(largest))
+    unit = xp.where((largest > 0) & (largest < float("inf")), largest, xp.ones_like(largest))
     scaled = gradient / unit
     # unit·√Σ(g/unit)² is the norm without overflow in the squares.
     norm = unit * xp.sqrt(xp.sum(scaled * scaled))
-    return xp.where(norm > threshold, gradient * (threshold / norm), gradient)
+    return gradient * (threshold / xp.maximum(norm, threshold))
 
 
 @formula

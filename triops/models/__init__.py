@@ -1,0 +1,124 @@
+"""Layers, combinators, losses and optimizers, under Thinc's names. Models compute through their ops: no array
+framework is imported here."""
+
+from triops.models.check_gradient import GradientCheck, check_gradient
+from triops.models.combinators import add, chain, clone, concatenate, residual
+from triops.models.initializers import (
+    glorot_normal_init,
+    glorot_uniform_init,
+    he_normal_init,
+    he_uniform_init,
+    lecun_normal_init,
+    lecun_uniform_init,
+    normal_init,
+    one_init,
+    uniform_init,
+    zero_init,
+)
+from triops.models.layers import (
+    ClippedLinear,
+    Dish,
+    Dropout,
+    Elu,
+    Embed,
+    Gelu,
+    GeluApprox,
+    HardSigmoid,
+    HardSwish,
+    HardSwishMobilenet,
+    HardTanh,
+    LayerNorm,
+    Linear,
+    Logistic,
+    Maxout,
+    Mish,
+    Relu,
+    ReluK,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Swish,
+    Tanh,
+    noop,
+    sigmoid_activation,
+    softmax_activation,
+)
+from triops.models.losses import (
+    CategoricalCrossentropy,
+    CosineDistance,
+    L2Distance,
+    Loss,
+    SequenceCategoricalCrossentropy,
+)
+from triops.models.model import Model
+from triops.models.optimizers import SGD, Adam, AdamW, Optimizer, RAdam
+from triops.models.seeds import fix_random_seed
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CategoricalCrossentropy",
+    "ClippedLinear",
+    "CosineDistance",
+    "Dish",
+    "Dropout",
+    "Elu",
+    "Embed",
+    "Gelu",
+    "GeluApprox",
+    "GradientCheck",
+    "HardSigmoid",
+    "HardSwish",
+    "HardSwishMobilenet",
+    "HardTanh",
+    "L2Distance",
+    "LayerNorm",
+    "Linear",
+    "Logistic",
+    "Loss",
+    "Maxout",
+    "Mish",
+    "Model",
+    "Optimizer",
+    "RAdam",
+    "Relu",
+    "ReluK",
+    "SequenceCategoricalCrossentropy",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Swish",
+    "Tanh",
+    "add",
+    "chain",
+    "check_gradient",
+    "clone",
+    "concatenate",
+    "fix_random_seed",
+    "glorot_normal_init",
+    "glorot_uniform_init",
+    "he_normal_init",
+    "he_uniform_init",
+    "lecun_normal_init",
+    "lecun_uniform_init",
+    "noop",
+    "normal_init",
+    "one_init",
+    "residual",
+    "sigmoid_activation",
+    "softmax_activation",
+    "uniform_init",
+    "zero_init",
+]
+
+_WRAPPERS = {"PyTorchWrapper": "triops.models.wrappers.pytorch"}
+
+
+def __getattr__(name: str) -> object:
+    # A wrapper's framework is loaded when the wrapper is asked for, and not before.
+    if name in _WRAPPERS:
+        from importlib import import_module
+
+        return getattr(import_module(_WRAPPERS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

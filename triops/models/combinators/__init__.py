@@ -1,0 +1,19 @@
+"""Models out of models."""
+
+from collections.abc import Callable, Mapping
+
+from triops.models.combinators.add import add
+from triops.models.combinators.chain import chain
+from triops.models.combinators.clone import clone
+from triops.models.combinators.concatenate import concatenate
+from triops.models.combinators.residual import residual
+from triops.models.model import Model
+
+__all__ = ["OPERATORS", "add", "chain", "clone", "concatenate", "residual"]
+
+OPERATORS: Mapping[str, Callable[..., Model]] = {
+    ">>": chain,
+    "|": concatenate,
+    "+": add,
+    "**": clone,
+}

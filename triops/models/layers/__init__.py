@@ -1,0 +1,61 @@
+"""One layer a file; activations that differ only in their function share one."""
+
+from triops.models.layers.dropout import Dropout
+from triops.models.layers.elementwise import (
+    Logistic,
+    noop,
+    sigmoid_activation,
+    softmax_activation,
+)
+from triops.models.layers.embed import Embed
+from triops.models.layers.hidden import (
+    ClippedLinear,
+    Dish,
+    Elu,
+    Gelu,
+    GeluApprox,
+    HardSigmoid,
+    HardSwish,
+    HardSwishMobilenet,
+    HardTanh,
+    Mish,
+    Relu,
+    ReluK,
+    Sigmoid,
+    Softplus,
+    Swish,
+    Tanh,
+)
+from triops.models.layers.layernorm import LayerNorm
+from triops.models.layers.linear import Linear
+from triops.models.layers.maxout import Maxout
+from triops.models.layers.softmax import Softmax
+
+__all__ = [
+    "ClippedLinear",
+    "Dish",
+    "Dropout",
+    "Elu",
+    "Embed",
+    "Gelu",
+    "GeluApprox",
+    "HardSigmoid",
+    "HardSwish",
+    "HardSwishMobilenet",
+    "HardTanh",
+    "LayerNorm",
+    "Linear",
+    "Logistic",
+    "Maxout",
+    "Mish",
+    "Relu",
+    "ReluK",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Swish",
+    "Tanh",
+    "noop",
+    "sigmoid_activation",
+    "softmax_activation",
+]

@@ -1,0 +1,213 @@
+"""Categorical cross-entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from triops.errors import ArgumentError, DTypeError, ShapeError
+from triops.models.losses.loss import Loss
+from triops.ops import Ops
+from triops.ops.base import is_float
+from triops.types import Floats2d
+
+__all__ = ["CategoricalCrossentropy", "SequenceCategoricalCrossentropy"]
+
+_MISSING = -1
+
+
+class CategoricalCrossentropy(Loss):
+    """loss = -Σ truths log(guesses) / N, in nats, and its gradient with respect to the logits,
+    (guesses - truths) / N, which is what a `Softmax` layer's backprop takes.
+
+    guesses: (N, C) probabilities, or logits where `from_logits`: then the gradient is that of the guesses
+    themselves, for a `Linear` output. truths: N labels, as a list of class numbers or of names, or as an integer
+    array of the guesses' backend; or (N, C) probabilities, or 0 and 1, as such an array.
+
+    normalize: divide by N. names: the classes' names, in order, where labels are names. missing_value: the label
+    of a row that has none, and neither loss nor gradient; None in a list always is one. neg_prefix: a name with
+    it, "!NOUN", says which class is wrong and nothing of the others. label_smoothing: the probability that a
+    label's row shares out evenly among the other classes. Szegedy et al. 2016, Rethinking the Inception
+    Architecture.
+    """
+
+    def __init__(
+        self,
+        *,
+        normalize: bool = True,
+        names: Sequence[str] | None = None,
+        missing_value: str | int | None = None,
+        neg_prefix: str | None = None,
+        label_smoothing: float = 0.0,
+        from_logits: bool = False,
+    ) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ArgumentError(
+                f"{self._name}: label_smoothing must be from 0 up to, not including, 1, got {label_smoothing}"
+            )
+        self.normalize = normalize
+        self.names = None if names is None else list(names)
+        self.missing_value = missing_value
+        self.neg_prefix = neg_prefix
+        self.label_smoothing = label_smoothing
+        self.from_logits = from_logits
+        self._number_of = {name: i for i, name in enumerate(self.names or ())}
+
+    def __call__(self, guesses: Floats2d, truths: Any) -> tuple[Floats2d, Any]:
+        ops = self._checked_guesses(guesses)
+        xp = ops.xp
+        target, known, refuted = self._targets(ops, guesses, truths)
+        if self.from_logits:
+            probabilities, logs = ops.softmax(guesses), ops.log_softmax(guesses)
+        else:
+            self._check_probabilities(ops, "guesses", guesses)
+            probabilities = guesses
+            logs = xp.log(xp.maximum(guesses, xp.finfo(guesses.dtype).tiny))
+        counted = known if refuted is None else known + refuted
+        scale = 1.0 / len(guesses) if self.normalize else 1.0
+        loss = -(xp.where(target == 0, 0, target * logs) * known).sum()
+        if refuted is not None:
+            rest = xp.maximum(1 - probabilities, xp.finfo(guesses.dtype).tiny)
+            loss = loss - (xp.log(rest) * refuted).sum()
+        return (probabilities - target) * counted * scale, loss * scale
+
+    def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
+        """The target of each entry; a mask of the rows that have one; a mask of refuted entries, or None."""
+        if len(truths) != len(guesses):
+            raise ShapeError(
+                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(truths)}"
+            )
+        if not isinstance(truths, list | tuple):
+            ops.check_owner(self._name, "truths", truths)
+            if truths.ndim == 2:
+                return self._distribution(ops, guesses, truths)
+            labels, refuted = self._label_array(ops, truths, guesses.shape[1]), None
+        else:
+            labels, refuted = self._label_list(ops, truths, guesses.shape[1])
+        one_hot = _one_hot(ops, labels, guesses)
+        known = ops.xp.where(labels[:, None] == _MISSING, 0, 1).astype(guesses.dtype)
+        if self.label_smoothing:
+            off = self.label_smoothing / max(guesses.shape[1] - 1, 1)
+            one_hot = (one_hot * (1.0 - self.label_smoothing - off) + off) * known
+        return one_hot, known, None if refuted is None else _one_hot(ops, refuted, guesses)
+
+    def _distribution(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, None]:
+        if self.label_smoothing:
+            raise ArgumentError(
+                f"{self._name}: label_smoothing is for labels; truths of shape {tuple(truths.shape)} are "
+                f"distributions already: smooth them yourself, or give labels"
+            )
+        if not is_float(truths.dtype):
+            truths = truths.astype(guesses.dtype)
+        self._check_truths(ops, guesses, truths)
+        self._check_probabilities(ops, "truths", truths)
+        known = ops.xp.ones_like(truths[:, :1])
+        if self.missing_value is not None:
+            known = ops.xp.where(truths.argmax(axis=1)[:, None] == self.missing_value, 0, known)
+        return truths, known, None
+
+    def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
+        if truths.ndim != 1:
+            raise ShapeError(
+                f"{self._name}: truths must be labels, (N,), or distributions, (N, C), got shape "
+                f"{tuple(truths.shape)}"
+            )
+        if is_float(truths.dtype):
+            self._refuse_nan(ops, truths[:, None])
+        if truths.dtype.kind not in "iu":
+            raise DTypeError(
+                f"{self._name}: labels must be integers, got {truths.dtype}: convert them with "
+                f"ops.asarray(truths, dtype='int64')"
+            )
+        labels = truths.astype("int32")
+        missing = labels == (_MISSING if self.missing_value is None else self.missing_value)
+        present = labels if self.missing_value is None else ops.xp.where(missing, 0, labels)
+        if ops.can_look(present):
+            for wrong in (int(present.min()), int(present.max())):
+                if not 0 <= wrong < classes:
+                    raise ArgumentError(self._out_of_range(wrong, classes))
+        return ops.xp.where(missing, _MISSING, labels)
+
+    def _label_list(self, ops: Ops, truths: Sequence[Any], classes: int) -> tuple[Any, Any]:
+        labels, refuted = [], []
+        for row, truth in enumerate(truths):
+            negative = bool(self.neg_prefix and isinstance(truth, str) and truth.startswith(self.neg_prefix))
+            name = truth[len(self.neg_prefix or "") :] if negative else truth
+            number = self._number(row, name, classes)
+            labels.append(_MISSING if negative else number)
+            refuted.append(number if negative else _MISSING)
+        some_refuted = any(number != _MISSING for number in refuted)
+        return (
+            ops.asarray(labels, dtype="int32"),
+            ops.asarray(refuted, dtype="int32") if some_refuted else None,
+        )
+
+    def _number(self, row: int, truth: Any, classes: int) -> int:
+        if truth is None or (self.missing_value is not None and truth == self.missing_value):
+            return _MISSING
+        if isinstance(truth, str):
+            if truth not in self._number_of:
+                known = f"one of {self.names}" if self.names else "known: give the classes' names as names="
+                raise ArgumentError(f"{self._name}: label {truth!r} in row {row} must be {known}")
+            return self._number_of[truth]
+        if isinstance(truth, float) or not hasattr(truth, "__index__"):
+            raise DTypeError(
+                f"{self._name}: label {truth!r} in row {row} must be a class number or a name; mark a missing "
+                f"one with None"
+            )
+        number = int(truth.__index__())
+        if not 0 <= number < classes:
+            raise ArgumentError(f"{self._out_of_range(number, classes)} in row {row}")
+        return number
+
+    def _out_of_range(self, label: int, classes: int) -> str:
+        return (
+            f"{self._name}: labels must be from 0 to {classes - 1}, one for each column of the guesses, or "
+            f"missing (None in a list, or missing_value), got {label}"
+        )
+
+    def _check_probabilities(self, ops: Ops, argument: str, values: Floats2d) -> None:
+        if not ops.can_look(values):
+            return
+        lowest, highest = float(values.min()), float(values.max())  # type: ignore[attr-defined]
+        if lowest < 0 or highest > 1:
+            hint = " or make the loss with from_logits=True," if argument == "guesses" else ""
+            raise ArgumentError(
+                f"{self._name}: {argument} must be probabilities from 0 to 1, got values from {lowest:.4g} to "
+                f"{highest:.4g}: end the model with Softmax,{hint} or check the data"
+            )
+
+
+class SequenceCategoricalCrossentropy(Loss):
+    """`CategoricalCrossentropy` for lists of sequences: the sum over tokens, divided by the number of
+    sequences where `normalize`.
+
+    guesses: a list of (length, C) arrays. truths: a list of each one's truths. Returns a list of gradients, and
+    the loss. Settings as there.
+    """
+
+    def __init__(self, *, normalize: bool = True, **settings: Any) -> None:
+        self.normalize = normalize
+        self.cc = CategoricalCrossentropy(normalize=False, **settings)
+
+    def __call__(self, guesses: Sequence[Floats2d], truths: Sequence[Any]) -> tuple[list[Floats2d], Any]:
+        if len(guesses) != len(truths) or not guesses:
+            raise ShapeError(
+                f"{self._name}: expected truths for each of the {len(guesses)} sequences, and at least one, got "
+                f"{len(truths)}"
+            )
+        scale = 1.0 / len(guesses) if self.normalize else 1.0
+        grads, total = [], 0.0
+        for yh, y in zip(guesses, truths, strict=True):
+            if len(yh) == 0:
+                grads.append(yh)
+                continue
+            grad, loss = self.cc(yh, y)
+            grads.append(grad * scale)
+            total = total + loss * scale
+        return grads, total
+
+
+def _one_hot(ops: Ops, labels: Any, guesses: Floats2d) -> Any:
+    classes = ops.xp.arange(guesses.shape[1], dtype="int32")
+    return (labels[:, None] == classes).astype(guesses.dtype)

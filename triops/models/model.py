@@ -1,0 +1,489 @@
+"""The base of every layer and model. A layer implements `begin_update`; the rest is here."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import deepcopy
+from os import PathLike
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from triops.errors import ArgumentError, DTypeError, ShapeError, UninitializedError
+from triops.models import saving
+from triops.models.guard import guarded, located
+from triops.models.initializers import Initializer, default_initializer
+from triops.models.seeds import default_seed, derive_seed
+from triops.ops import Ops, get_current_ops, get_ops
+from triops.ops.base import is_float
+from triops.types import Backprop, ParamKey
+
+__all__ = ["Model"]
+
+ModelT = TypeVar("ModelT", bound="Model")
+
+_ids = itertools.count(1)
+_operators: ContextVar[Mapping[str, Callable[..., Model]]] = ContextVar("triops_operators", default={})
+
+
+class _ParamSpec(NamedTuple):
+    dims: tuple[str | int, ...]
+    init: Initializer
+
+
+class Model:
+    """A function with a backward pass, parameters, and perhaps layers.
+
+    To write a layer, subclass and implement `begin_update`. Declare dimensions and parameters in `__init__`:
+
+        class Scale(Model):
+            '''Y = X W, elementwise along rows.'''
+
+            def __init__(self, nI: int | None = None):
+                super().__init__(dims={"nI": nI})
+                self.add_param("W", ("nI",), one_init)
+
+            def begin_update(self, X, drop=0.0):
+                W = self.get_param("W")
+
+                def backprop(dY, sgd=None):
+                    self.inc_grad("W", (dY * X).sum(axis=0))
+                    return dY * W
+
+                return X * W, backprop
+
+    Every `begin_update` is wrapped when its class is made: arrays of other backends are refused, dY must have
+    Y's shape, an error names the layer's path in the model, and `backprop(dY, sgd)` applies `sgd` once the
+    whole backward pass is done.
+
+    dims: sizes by name, None where a sample is to tell. layers: the models inside. attrs: settings that are
+    saved with the model: numbers, strings, lists and dicts of these. ops: what the model computes with, the
+    current ops where it is left out; a model keeps its ops.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        dims: Mapping[str, int | None] | None = None,
+        layers: Sequence[Model] = (),
+        attrs: Mapping[str, Any] | None = None,
+        ops: Ops | None = None,
+    ) -> None:
+        if name is not None:
+            self.name = name
+        if ops is not None:
+            self.ops = ops
+        self.layers.extend(layers)
+        self.attrs.update(attrs or {})
+        for dim, size in (dims or {}).items():
+            self._dims[dim] = None
+            if size is not None:
+                self.set_dim(dim, size)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Model:
+        # Here and not in __init__, so that a subclass that forgets `super().__init__()` works all the same.
+        model = super().__new__(cls)
+        model.id = next(_ids)
+        model.name = cls.__name__.lower()
+        model.ops = get_current_ops()
+        model.layers = []
+        model.attrs = {}
+        model._dims = {}
+        model._specs = {}
+        model._params = {}
+        model._grads = {}
+        model._state = {}
+        return model
+
+    name: str
+    id: int
+    ops: Ops
+    layers: list[Model]
+    attrs: dict[str, Any]
+    _dims: dict[str, int | None]
+    _specs: dict[str, _ParamSpec]
+    _params: dict[str, Any]
+    _grads: dict[str, Any]
+    _state: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "begin_update" in cls.__dict__:
+            cls.begin_update = guarded(cls.__dict__["begin_update"])  # type: ignore[method-assign]
+
+    # -- computing
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
+        """Y = f(X), and a callback `backprop(dY, sgd=None) -> dX` that adds to the gradients of the
+        parameters and, where `sgd` is given, updates them.
+
+        drop: the rate at which hidden activations are zeroed, where a layer has no rate of its own; None
+            predicts, with nothing random.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement begin_update(self, X, drop=0.0), which returns "
+            f"(Y, backprop)"
+        )
+
+    @property
+    def expects_logit_gradient(self) -> bool:
+        """Whether `backprop` takes the gradient of a loss with respect to the logits rather than to Y, as the
+        losses return it. Only output layers do."""
+        return False
+
+    def predict(self, X: Any) -> Any:
+        """Y = f(X), with nothing random and nothing remembered."""
+        return self.begin_update(X, drop=None)[0]
+
+    def finish_update(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
+        """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, keep the weights
+        that it returns, and forget the gradient."""
+        for node in self.walk():
+            node.update_params(optimizer)
+
+    def update_params(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
+        """`finish_update` for the parameters of this node alone."""
+        for name in list(self._grads):
+            weights, _ = optimizer((self.id, name), self.get_param(name), self._grads[name])
+            self.set_param(name, weights)
+            del self._grads[name]
+
+    # -- initialization
+
+    def initialize(self: ModelT, X: Any = None, Y: Any = None, seed: int | None = None) -> ModelT:
+        """Infer the dimensions from samples of the input and the output, and draw the parameters.
+
+        The draws depend on `seed` (the one of `fix_random_seed` where it is left out) and on the place of a
+        parameter in the model, on nothing else: they are the same bits on every backend.
+        """
+        seed = default_seed() if seed is None else seed
+        with located(self):
+            self.infer_dims(X, Y)
+            for name, spec in self._specs.items():
+                shape = tuple(self.get_dim(dim) if isinstance(dim, str) else dim for dim in spec.dims)
+                self.set_param(name, spec.init(self.ops, shape, derive_seed(seed, name)))
+            self.initialize_layers(X, Y, seed)
+        return self
+
+    def infer_dims(self, X: Any, Y: Any) -> None:
+        """Set nI and nO, where this model has them, to the widths of the samples."""
+        if X is not None and "nI" in self._dims and _has_width(X):
+            self.set_dim("nI", X.shape[-1], because=f"the sample X has shape {tuple(X.shape)}")
+        if Y is not None and self.has_dim("nO") is None and _has_width(Y):
+            self.set_dim("nO", Y.shape[-1], because=f"the sample Y has shape {tuple(Y.shape)}")
+
+    def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
+        """Initialize the layers inside; a combinator says here what each one's samples are."""
+        for i, layer in enumerate(self.layers):
+            layer.initialize(X, Y, derive_seed(seed, i))
+
+    # -- dimensions
+
+    @property
+    def dim_names(self) -> tuple[str, ...]:
+        """The dimensions of this node, set or not."""
+        return tuple(self._dims)
+
+    def has_dim(self, name: str) -> bool | None:
+        """Whether there is such a dimension: None where it is there and not known yet."""
+        if name not in self._dims:
+            return False
+        return True if self._dims[name] is not None else None
+
+    def get_dim(self, name: str) -> int:
+        """The size of a dimension; raises UninitializedError where it is not known yet."""
+        size = self._dims.get(name)
+        if size is None:
+            what = "is not known yet" if name in self._dims else "does not exist"
+            raise UninitializedError(
+                f"dimension {name} {what}: give it to the layer, or call model.initialize(X, Y) with a "
+                f"sample batch"
+            )
+        return size
+
+    def maybe_get_dim(self, name: str) -> int | None:
+        """The size of a dimension, or None."""
+        return self._dims.get(name)
+
+    def set_dim(self, name: str, size: int, because: str = "") -> None:
+        """Set a dimension; raises ShapeError where it has another size already."""
+        if name not in self._dims:
+            raise ArgumentError(f"{self.name} has no dimension {name!r}, only {list(self._dims)}")
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"{self.name}: dimension {name} must be a positive integer, got {size!r}")
+        known = self._dims[name]
+        if known is not None and known != size:
+            raise ShapeError(
+                f"dimension {name}: expected {known}, got {size}{f' ({because})' if because else ''}: make "
+                f"the layer with {name}={size}, or give it data of width {known}"
+            )
+        self._dims[name] = size
+
+    # -- parameters, gradients and state
+
+    def add_param(self, name: str, dims: Sequence[str | int], init: Initializer | None = None) -> None:
+        """Declare a parameter that `initialize` makes: its shape as names of dimensions or numbers, and
+        `init(ops, shape, seed)`; by default matrices are drawn (glorot_uniform_init), vectors are zero."""
+        self._specs[name] = _ParamSpec(tuple(dims), init or default_initializer(len(dims)))
+        self._params[name] = None
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """The parameters of this node, set or not."""
+        return tuple(self._params)
+
+    def has_param(self, name: str) -> bool | None:
+        """Whether there is such a parameter: None where it is there and has no value yet."""
+        if name not in self._params:
+            return False
+        return True if self._params[name] is not None else None
+
+    def get_param(self, name: str) -> Any:
+        """A parameter's value; raises UninitializedError where it has none yet."""
+        value = self._params.get(name)
+        if value is None:
+            known = "has no value yet" if name in self._params else "does not exist"
+            raise UninitializedError(
+                f"parameter {name} {known}: call model.initialize(X, Y) with a sample batch, or load a "
+                f"saved model, before using it"
+            )
+        return value
+
+    def maybe_get_param(self, name: str) -> Any:
+        """A parameter's value, or None."""
+        return self._params.get(name)
+
+    def set_param(self, name: str, value: Any) -> None:
+        """Set a parameter to an array of this model's ops."""
+        if value is not None:
+            self.ops.check_owner(self.name, name, value)
+        self._params[name] = value
+
+    def has_grad(self, name: str) -> bool:
+        """Whether a gradient has come in since the last update."""
+        return name in self._grads
+
+    def get_grad(self, name: str) -> Any:
+        """The gradient so far; raises UninitializedError where there is none."""
+        if name not in self._grads:
+            raise UninitializedError(f"parameter {name} has no gradient: run a backward pass first")
+        return self._grads[name]
+
+    def maybe_get_grad(self, name: str) -> Any:
+        """The gradient so far, or None."""
+        return self._grads.get(name)
+
+    def set_grad(self, name: str, value: Any) -> None:
+        """Replace a gradient."""
+        self._grads[name] = value
+
+    def inc_grad(self, name: str, value: Any) -> None:
+        """Add to a gradient; raises ShapeError where it has not the parameter's shape."""
+        expected = tuple(self.get_param(name).shape)
+        if tuple(value.shape) != expected:
+            raise ShapeError(
+                f"gradient of {name}: expected the parameter's shape {expected}, got {tuple(value.shape)}"
+            )
+        so_far = self._grads.get(name)
+        self._grads[name] = value if so_far is None else so_far + value
+
+    def clear_grads(self) -> None:
+        """Forget the gradients of this model and all its layers."""
+        for node in self.walk():
+            node._grads.clear()
+
+    def get_state(self, name: str, default: Any = None) -> Any:
+        """A value that is kept between calls and saved, but not trained."""
+        return self._state.get(name, default)
+
+    def set_state(self, name: str, value: Any) -> None:
+        """Keep a value between calls: a number, a string, or an array of this model's ops."""
+        self._state[name] = value
+
+    @contextmanager
+    def use_params(self, params: Mapping[ParamKey, Any]) -> Iterator[None]:
+        """Other parameters for a block, such as `optimizer.averages`; keys without a parameter here are
+        left out. The old ones come back whatever happens."""
+        backup = []
+        try:
+            for node in self.walk():
+                for name in node.param_names:
+                    if (node.id, name) in params:
+                        backup.append((node, name, node.get_param(name)))
+                        node.set_param(name, params[node.id, name])
+            yield
+        finally:
+            for node, name, value in backup:
+                node.set_param(name, value)
+
+    # -- the tree
+
+    def walk(self, *, order: Literal["bfs", "dfs_pre"] = "bfs") -> Iterator[Model]:
+        """This model and all its layers, each once, breadth first or depth first."""
+        if order not in ("bfs", "dfs_pre"):
+            raise ArgumentError(f"walk: order must be 'bfs' or 'dfs_pre', got {order!r}")
+        seen = set()
+        waiting = deque([self])
+        while waiting:
+            node = waiting.popleft()
+            if node.id in seen:
+                continue
+            seen.add(node.id)
+            yield node
+            if order == "bfs":
+                waiting.extend(node.layers)
+            else:
+                waiting.extendleft(reversed(node.layers))
+
+    def count_params(self) -> int:
+        """How many numbers are trained."""
+        return sum(
+            int(node.get_param(name).size)
+            for node in self.walk()
+            for name in node.param_names
+            if node.has_param(name)
+        )
+
+    def copy(self: ModelT) -> ModelT:
+        """A model of its own with the same parameters; layers that were tied are tied in the copy."""
+        return deepcopy(self)
+
+    def to(self: ModelT, ops: Ops | str, device: str | None = None) -> ModelT:
+        """Move this model, with its layers, to other ops; returns it."""
+        target = get_ops(ops, device)
+        for node in self.walk():
+            node.convert(lambda array: target.asarray(array, array.dtype), target)
+        return self
+
+    def astype(self: ModelT, dtype: str) -> ModelT:
+        """Convert the floating parameters of this model and its layers; returns it."""
+        for node in self.walk():
+            ops = node.ops
+            node.convert(
+                lambda array, ops=ops: ops.asarray(array, dtype) if is_float(array.dtype) else array,
+                ops,
+            )
+        return self
+
+    def convert(self, function: Callable[[Any], Any], ops: Ops) -> None:
+        """Replace each array of this node by `function(array)`, an array of `ops`."""
+        for arrays in (self._params, self._grads, self._state):
+            for name, value in arrays.items():
+                if self.ops.backend.is_array(value):
+                    arrays[name] = function(value)
+        self.ops = ops
+
+    def __deepcopy__(self: ModelT, memo: dict[int, Any]) -> ModelT:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        kept = {"id": twin.id}
+        twin.__dict__.update(deepcopy({**self.__dict__, **kept}, memo))
+        return twin
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Another process counts its own models, and optimizers go by the number.
+        self.__dict__.update({**state, "id": self.id})
+
+    def __repr__(self) -> str:
+        dims = ", ".join(f"{name}={size}" for name, size in self._dims.items())
+        inside = ", ".join(map(repr, self.layers))
+        return f"{type(self).__name__}({', '.join(part for part in (dims, inside) if part)})"
+
+    # -- saving
+
+    def to_bytes(self, **exclude: Any) -> bytes:
+        """The model's dimensions, settings, state and parameters as msgpack, with no code in it.
+
+        exclude: sections to leave out, of "params", "state" and "attrs": `to_bytes(state=False)`, or
+            `to_bytes(exclude=["state"])`.
+        """
+        return saving.to_bytes(self, saving.excluded(exclude))
+
+    def from_bytes(self: ModelT, data: bytes, **exclude: Any) -> ModelT:
+        """Load what `to_bytes` made into a model of the same structure, on any backend; returns it. Raises
+        LoadError, and leaves the model as it was, where the data is damaged or does not fit."""
+        saving.from_bytes(self, data, saving.excluded(exclude))
+        return self
+
+    def to_disk(self, path: str | PathLike[str], **exclude: Any) -> None:
+        """Write `to_bytes` to a file, which is replaced whole or not at all."""
+        saving.write_whole(path, self.to_bytes(**exclude))
+
+    def from_disk(self: ModelT, path: str | PathLike[str], **exclude: Any) -> ModelT:
+        """Load a file that `to_disk` wrote; returns this model."""
+        return self.from_bytes(saving.read_file(path), **exclude)
+
+    def save_node(self) -> dict[str, Any]:
+        """What is saved of this node beside its attrs and layers: {"params": ..., "state": ...}."""
+        return saving.node_arrays(self)
+
+    def load_node(self, saved: dict[str, Any]) -> Callable[[], None]:
+        """Check what `save_node` made against this node, and return the function that takes it over."""
+        return saving.prepare_node_arrays(self, saved)
+
+    # -- operators
+
+    @classmethod
+    @contextmanager
+    def define_operators(cls, operators: Mapping[str, Callable[..., Model]]) -> Iterator[None]:
+        """Other meanings of the operators for a block, as in Thinc; the usual ones need no block."""
+        token = _operators.set(operators)
+        try:
+            yield
+        finally:
+            _operators.reset(token)
+
+    def __rshift__(self, other: Model) -> Model:
+        return self._combine(">>", other)
+
+    def __or__(self, other: Model) -> Model:
+        return self._combine("|", other)
+
+    def __add__(self, other: Model) -> Model:
+        return self._combine("+", other)
+
+    def __pow__(self, other: int) -> Model:
+        return self._combine("**", other)
+
+    def _combine(self, operator: str, other: Any) -> Model:
+        from triops.models.combinators import OPERATORS
+
+        return _operators.get().get(operator, OPERATORS[operator])(self, other)
+
+    # -- the checks of a layer's input
+
+    def check_floats(self, X: Any, *, ndim: int | None = 2, width: str | None = None) -> None:
+        """Raise, naming this layer's dimension, where X is not a floating array of `ndim` dimensions (None
+        for any) whose last one has the size of the dimension `width`."""
+        self._check_array(X, is_float(X.dtype) if hasattr(X, "dtype") else False, "floating", ndim)
+        if width is not None and X.shape[-1] != self.get_dim(width):
+            raise ShapeError(
+                f"dimension {width}: expected {self.get_dim(width)}, got {X.shape[-1]} (X has shape "
+                f"{tuple(X.shape)}): give it data of width {self.get_dim(width)}, or make the layer with "
+                f"{width}={X.shape[-1]}"
+            )
+
+    def check_ints(self, X: Any, *, ndim: int | None = 1) -> None:
+        """Raise where X is not an integer array of `ndim` dimensions (None for any)."""
+        integral = hasattr(X, "dtype") and X.dtype.kind in "iu"
+        self._check_array(X, integral, "integer", ndim)
+
+    def _check_array(self, X: Any, right_kind: bool, kind: str, ndim: int | None) -> None:
+        rank = "" if ndim is None else f" with {ndim} dimension{'s' * (ndim != 1)}"
+        if not self.ops.backend.is_array(X):
+            raise DTypeError(
+                f"X must be a {kind} array{rank}, got {type(X).__name__}: convert it with ops.asarray(X)"
+            )
+        if not right_kind:
+            raise DTypeError(
+                f"X must be a {kind} array, got {X.dtype}: convert it with ops.asarray(X, dtype=...)"
+            )
+        if ndim is not None and X.ndim != ndim:
+            raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")
+
+
+def _has_width(data: Any) -> bool:
+    return hasattr(data, "shape") and len(data.shape) > 1

@@ -1,0 +1,60 @@
+"""Numbers that change from update to update."""
+
+from __future__ import annotations
+
+import math
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
+from typing import Any
+
+from triops.errors import ArgumentError
+from triops.types import Schedule
+
+__all__ = ["as_schedule"]
+
+
+def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
+    """A number, a callable of the number of updates so far (optax's schedules), or an iterable of one number
+    an update (Thinc's), as a function of the number of updates so far. An iterable that ends stays at its
+    last number."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        constant = _checked(name, value)
+        return lambda step: constant
+    if callable(value):
+        return lambda step: _checked(name, value(step))
+    if isinstance(value, Iterable):
+        return _Series(name, value)
+    raise ArgumentError(
+        f"{name} must be a number, a callable of the step, or an iterable of numbers, got "
+        f"{type(value).__name__}"
+    )
+
+
+class _Series:
+    """An iterable by position. What was drawn is kept, so that every parameter sees the same series."""
+
+    def __init__(self, name: str, values: Iterable[Any]) -> None:
+        self._name = name
+        self._rest: Iterator[Any] = iter(values)
+        self._drawn = array("d")
+        self._lock = threading.Lock()
+
+    def __call__(self, step: int) -> float:
+        with self._lock:
+            while len(self._drawn) <= step:
+                try:
+                    self._drawn.append(_checked(self._name, next(self._rest)))
+                except StopIteration:
+                    break
+        if not self._drawn:
+            raise ArgumentError(f"{self._name}: the schedule is empty: give it at least one number")
+        return self._drawn[min(step, len(self._drawn) - 1)]
+
+
+def _checked(name: str, value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise ArgumentError(f"{name} must be a finite number from 0, got {number}")
+    return number

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
+from functools import partial
 from os import PathLike
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Self
 
 from triops.errors import ArgumentError, DTypeError, ShapeError, UninitializedError
 from triops.models import saving
@@ -22,10 +23,8 @@ from triops.types import Backprop, ParamKey
 
 __all__ = ["Model"]
 
-ModelT = TypeVar("ModelT", bound="Model")
-
 _ids = itertools.count(1)
-_operators: ContextVar[Mapping[str, Callable[..., Model]]] = ContextVar("triops_operators", default={})
+_operators: ContextVar[Mapping[str, Callable[..., Model]] | None] = ContextVar("triops_operators", default=None)
 
 
 class _ParamSpec(NamedTuple):
@@ -83,7 +82,7 @@ class Model:
             if size is not None:
                 self.set_dim(dim, size)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Model:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass that forgets `super().__init__()` works all the same.
         model = super().__new__(cls)
         model.id = next(_ids)
@@ -124,8 +123,7 @@ class Model:
             predicts, with nothing random.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} must implement begin_update(self, X, drop=0.0), which returns "
-            f"(Y, backprop)"
+            f"{type(self).__name__} must implement begin_update(self, X, drop=0.0), which returns (Y, backprop)"
         )
 
     @property
@@ -153,7 +151,7 @@ class Model:
 
     # -- initialization
 
-    def initialize(self: ModelT, X: Any = None, Y: Any = None, seed: int | None = None) -> ModelT:
+    def initialize(self, X: Any = None, Y: Any = None, seed: int | None = None) -> Self:
         """Infer the dimensions from samples of the input and the output, and draw the parameters.
 
         The draws depend on `seed` (the one of `fix_random_seed` where it is left out) and on the place of a
@@ -347,25 +345,21 @@ class Model:
             if node.has_param(name)
         )
 
-    def copy(self: ModelT) -> ModelT:
+    def copy(self) -> Self:
         """A model of its own with the same parameters; layers that were tied are tied in the copy."""
         return deepcopy(self)
 
-    def to(self: ModelT, ops: Ops | str, device: str | None = None) -> ModelT:
+    def to(self, ops: Ops | str, device: str | None = None) -> Self:
         """Move this model, with its layers, to other ops; returns it."""
         target = get_ops(ops, device)
         for node in self.walk():
             node.convert(lambda array: target.asarray(array, array.dtype), target)
         return self
 
-    def astype(self: ModelT, dtype: str) -> ModelT:
+    def astype(self, dtype: str) -> Self:
         """Convert the floating parameters of this model and its layers; returns it."""
         for node in self.walk():
-            ops = node.ops
-            node.convert(
-                lambda array, ops=ops: ops.asarray(array, dtype) if is_float(array.dtype) else array,
-                ops,
-            )
+            node.convert(partial(_with_float_dtype, node.ops, dtype), node.ops)
         return self
 
     def convert(self, function: Callable[[Any], Any], ops: Ops) -> None:
@@ -376,7 +370,7 @@ class Model:
                     arrays[name] = function(value)
         self.ops = ops
 
-    def __deepcopy__(self: ModelT, memo: dict[int, Any]) -> ModelT:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         kept = {"id": twin.id}
@@ -402,7 +396,7 @@ class Model:
         """
         return saving.to_bytes(self, saving.excluded(exclude))
 
-    def from_bytes(self: ModelT, data: bytes, **exclude: Any) -> ModelT:
+    def from_bytes(self, data: bytes, **exclude: Any) -> Self:
         """Load what `to_bytes` made into a model of the same structure, on any backend; returns it. Raises
         LoadError, and leaves the model as it was, where the data is damaged or does not fit."""
         saving.from_bytes(self, data, saving.excluded(exclude))
@@ -412,7 +406,7 @@ class Model:
         """Write `to_bytes` to a file, which is replaced whole or not at all."""
         saving.write_whole(path, self.to_bytes(**exclude))
 
-    def from_disk(self: ModelT, path: str | PathLike[str], **exclude: Any) -> ModelT:
+    def from_disk(self, path: str | PathLike[str], **exclude: Any) -> Self:
         """Load a file that `to_disk` wrote; returns this model."""
         return self.from_bytes(saving.read_file(path), **exclude)
 
@@ -451,7 +445,7 @@ class Model:
     def _combine(self, operator: str, other: Any) -> Model:
         from triops.models.combinators import OPERATORS
 
-        return _operators.get().get(operator, OPERATORS[operator])(self, other)
+        return (_operators.get() or {}).get(operator, OPERATORS[operator])(self, other)
 
     # -- the checks of a layer's input
 
@@ -483,6 +477,10 @@ class Model:
             )
         if ndim is not None and X.ndim != ndim:
             raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")
+
+
+def _with_float_dtype(ops: Ops, dtype: str, array: Any) -> Any:
+    return ops.asarray(array, dtype) if is_float(array.dtype) else array
 
 
 def _has_width(data: Any) -> bool:

@@ -186,9 +186,7 @@ def _read_nodes(data: bytes) -> list[dict[str, Any]]:
     return nodes
 
 
-def _prepare_node(
-    node: Model, saved: dict[str, Any], exclude: frozenset[str]
-) -> Iterable[Callable[[], None]]:
+def _prepare_node(node: Model, saved: dict[str, Any], exclude: frozenset[str]) -> Iterable[Callable[[], None]]:
     if saved["type"] != type(node).__name__:
         raise LoadError(
             f"expected a layer of type {type(node).__name__}, the saved one is {saved['type']}: build the "
@@ -201,7 +199,7 @@ def _prepare_node(
         if not isinstance(attrs, dict):
             raise LoadError(f"attrs must be a map, got {type(attrs).__name__}")
         yield lambda: node.attrs.update(attrs)
-    kept = {key: saved[key] for key in ("params", "state") if key in saved and key not in exclude}
+    kept: dict[str, Any] = {key: saved[key] for key in ("params", "state") if key in saved and key not in exclude}
     yield node.load_node({**kept, "dims": dims})
 
 
@@ -215,8 +213,7 @@ def _checked_dims(node: Model, saved: Any) -> dict[str, int]:
         known = node.maybe_get_dim(name)
         if name not in node.dim_names or known not in (None, size):
             raise LoadError(
-                f"dimension {name}: expected {known}, the saved one is {size}: build the layer with "
-                f"{name}={size}"
+                f"dimension {name}: expected {known}, the saved one is {size}: build the layer with {name}={size}"
             )
         dims[name] = size
     return dims

@@ -191,9 +191,7 @@ class ActivationOps(OpsBase):
     def _backprop_clip(self, op: str, dY: FloatsXd, X: FloatsXd, **line: float) -> FloatsXd:
         return self._backward(op, dY, _line(op, **line), kernel="backprop_clipped_linear", X=X)
 
-    def _forward(
-        self, op: str, X: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = ""
-    ) -> FloatsXd:
+    def _forward(self, op: str, X: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = "") -> FloatsXd:
         self._floats(op, X=X)
         Y: FloatsXd = self._kernels[kernel or op](X, **settings)
         return Y

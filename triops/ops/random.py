@@ -57,9 +57,7 @@ class RandomOps(OpsBase):
         order: Ints1d = self.backend.asarray(draw_permutation(seed, n), None)
         return order
 
-    def dropout_mask(
-        self, seed: int, step: int, shape: Shape, drop: float, dtype: DType = "float32"
-    ) -> FloatsXd:
+    def dropout_mask(self, seed: int, step: int, shape: Shape, drop: float, dtype: DType = "float32") -> FloatsXd:
         """Each entry is 0 with probability `drop`, else 1/(1-drop), so that a product with the mask keeps
         its expectation. Srivastava et al. 2014, Dropout.
 

@@ -24,9 +24,7 @@ class SoftmaxOps(OpsBase):
         Y: FloatsXd = self._kernels["softmax"](X, axis=axis, temperature=float(temperature))
         return Y
 
-    def backprop_softmax(
-        self, Y: FloatsXd, dY: FloatsXd, axis: int = -1, temperature: float = 1.0
-    ) -> FloatsXd:
+    def backprop_softmax(self, Y: FloatsXd, dY: FloatsXd, axis: int = -1, temperature: float = 1.0) -> FloatsXd:
         """dX = (Y dY - Y Σ Y dY) / T along `axis`.
 
         Y: the output of `softmax`, first as in Thinc. dY: as Y. Returns dX: as Y.

@@ -140,9 +140,7 @@ class UpdateOps(OpsBase):
         clipped: FloatsXd = self._kernels["clip_gradient"](gradient, float(threshold))
         return clipped
 
-    def update_averages(
-        self, ema: FloatsXd, weights: FloatsXd, t: int, max_decay: float = 0.9999
-    ) -> FloatsXd:
+    def update_averages(self, ema: FloatsXd, weights: FloatsXd, t: int, max_decay: float = 0.9999) -> FloatsXd:
         """A moving average that warms up: ema + (1-d) (W - ema), d = min((1+t)/(10+t), max_decay).
 
         ema, weights: one shape. t: updates so far, from 0. Returns the new average.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import jaxlib
+from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
@@ -46,7 +46,7 @@ class JaxBackend(Backend):
 
     @classmethod
     def versions(cls) -> dict[str, str]:
-        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        return {"jax": jax.__version__, "jaxlib": jaxlib_version}
 
     def is_array(self, data: object) -> bool:
         return type(data) is _CONCRETE or isinstance(data, jax.Array)

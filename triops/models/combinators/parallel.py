@@ -14,9 +14,7 @@ class Parallel(Combinator):
     """Layers that all get X; subclasses say how their outputs come together."""
 
     def __init__(self, *layers: Model) -> None:
-        flat = [
-            inner for layer in layers for inner in (layer.layers if type(layer) is type(self) else [layer])
-        ]
+        flat = [inner for layer in layers for inner in (layer.layers if type(layer) is type(self) else [layer])]
         super().__init__(flat, dims=("nI", "nO"))
         self.refuse_logit_gradients(flat)
         self.take_dims()

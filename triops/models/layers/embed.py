@@ -30,9 +30,7 @@ class Embed(Model):
         initializer: Initializer = uniform_init,
         dropout: float | None = None,
     ) -> None:
-        super().__init__(
-            dims={"nO": nO, "nV": nV}, layers=[Dropout(dropout or 0.0)], attrs={"column": column}
-        )
+        super().__init__(dims={"nO": nO, "nV": nV}, layers=[Dropout(dropout or 0.0)], attrs={"column": column})
         self.add_param("E", ("nV", "nO"), initializer)
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:

@@ -36,9 +36,7 @@ class Loss(ABC):
     def _checked_guesses(self, guesses: FloatsXd) -> Ops:
         ops = ops_of(guesses)
         if guesses.ndim != 2:
-            raise ShapeError(
-                f"{self._name}: guesses must have 2 dimensions, got shape {tuple(guesses.shape)}"
-            )
+            raise ShapeError(f"{self._name}: guesses must have 2 dimensions, got shape {tuple(guesses.shape)}")
         if 0 in guesses.shape:
             raise ShapeError(
                 f"{self._name}: guesses are empty, shape {tuple(guesses.shape)}: there is no mean over no "

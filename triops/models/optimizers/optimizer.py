@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from triops.errors import ShapeError
@@ -26,7 +27,7 @@ class _Scheduled:
         return optimizer.schedules[self._name](max(optimizer.updates - 1, 0))
 
 
-class Optimizer:
+class Optimizer(ABC):
     """`weights, gradient = optimizer(key, weights, gradient)`, with Thinc's settings.
 
     Every number may be a schedule: an iterable, or a callable of the number of updates so far. `updates`
@@ -52,7 +53,7 @@ class Optimizer:
         L2_is_weight_decay: bool = True,
         use_averages: bool = True,
     ) -> None:
-        self.schedules: dict[str, Any] = {}
+        self.schedules: dict[str, Callable[[int], float]] = {}
         self.updates = 0
         self.nr_update: dict[ParamKey, int] = {}
         self.mom1: dict[ParamKey, FloatsXd] = {}

@@ -19,7 +19,7 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     """A number, a callable of the number of updates so far (optax's schedules), or an iterable of one number
     an update (Thinc's), as a function of the number of updates so far. An iterable that ends stays at its
     last number."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, Real):
         constant = _checked(name, value)
         return lambda step: constant
     if callable(value):
@@ -27,8 +27,7 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     if isinstance(value, Iterable):
         return _Series(name, value)
     raise ArgumentError(
-        f"{name} must be a number, a callable of the step, or an iterable of numbers, got "
-        f"{type(value).__name__}"
+        f"{name} must be a number, a callable of the step, or an iterable of numbers, got {type(value).__name__}"
     )
 
 

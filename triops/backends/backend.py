@@ -101,6 +101,13 @@ class Backend(ABC):
         """Whether `array` stands for a value that a compiler will know only later."""
         return False
 
+    @property
+    def host(self) -> Any:
+        """The module of what every backend takes from the host; NumPy is loaded by then, and not before."""
+        from triops.backends import host
+
+        return host
+
     # -- kernels
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from triops.backends.host import from_bytes
 from triops.errors import DTypeError, ShapeError
 from triops.ops.base import OpsBase
 from triops.types import Array, DType, Shape
@@ -64,7 +63,7 @@ class ArrayOps(OpsBase):
 
     def from_bytes(self, data: bytes, dtype: str, shape: Shape) -> Any:
         """An array from its little-endian bytes in row order."""
-        return self.backend.asarray(from_bytes(data, dtype, tuple(shape)), None)
+        return self.backend.asarray(self.backend.host.from_bytes(data, dtype, tuple(shape)), None)
 
     def synchronize(self, *arrays: Array) -> None:
         """Wait until these arrays are computed, or everything on the device where none is given."""

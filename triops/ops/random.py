@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from operator import index
 
-from triops.backends.host import as_scalar, draw_normal, draw_permutation, draw_uniform, dtype_name
 from triops.errors import ArgumentError
 from triops.ops.base import OpsBase
 from triops.types import DType, FloatsXd, Ints1d, Shape
@@ -32,7 +31,7 @@ class RandomOps(OpsBase):
         seed: any integer from 0. Returns an array of that shape, bit-identical on every backend.
         """
         seed = _counter("draw_uniform", "seed", seed)
-        draws: FloatsXd = self.backend.asarray(draw_uniform(seed, shape, lo, hi), dtype)
+        draws: FloatsXd = self.backend.asarray(self.backend.host.draw_uniform(seed, shape, lo, hi), dtype)
         return draws
 
     def draw_normal(
@@ -46,7 +45,7 @@ class RandomOps(OpsBase):
         """Independent draws from the normal distribution with that mean and standard deviation, as
         `draw_uniform` makes them."""
         seed = _counter("draw_normal", "seed", seed)
-        draws: FloatsXd = self.backend.asarray(draw_normal(seed, shape, mean, scale), dtype)
+        draws: FloatsXd = self.backend.asarray(self.backend.host.draw_normal(seed, shape, mean, scale), dtype)
         return draws
 
     def permutation(self, seed: int, n: int) -> Ints1d:
@@ -54,7 +53,7 @@ class RandomOps(OpsBase):
         if n < 0:
             raise ArgumentError(f"permutation: n must be 0 or more, got {n}")
         seed = _counter("permutation", "seed", seed)
-        order: Ints1d = self.backend.asarray(draw_permutation(seed, n), None)
+        order: Ints1d = self.backend.asarray(self.backend.host.draw_permutation(seed, n), None)
         return order
 
     def dropout_mask(self, seed: int, step: int, shape: Shape, drop: float, dtype: DType = "float32") -> FloatsXd:
@@ -68,8 +67,8 @@ class RandomOps(OpsBase):
         if not 0 <= drop < 1:
             raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
         mask: FloatsXd = self._kernels["dropout_mask"](
-            as_scalar(_counter("dropout_mask", "seed", seed) % _WORD, "uint32"),
-            as_scalar(_counter("dropout_mask", "step", step) % _WORD, "uint32"),
+            self.backend.host.as_scalar(_counter("dropout_mask", "seed", seed) % _WORD, "uint32"),
+            self.backend.host.as_scalar(_counter("dropout_mask", "step", step) % _WORD, "uint32"),
             float(drop),
             shape=tuple(shape),
             dtype=dtype_name(dtype),

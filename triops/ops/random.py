@@ -71,7 +71,7 @@ class RandomOps(OpsBase):
             self.backend.host.as_scalar(_counter("dropout_mask", "step", step) % _WORD, "uint32"),
             float(drop),
             shape=tuple(shape),
-            dtype=dtype_name(dtype),
+            dtype=self.backend.host.dtype_name(dtype),
         )
         return mask
 

@@ -110,7 +110,7 @@ class Optimizer(ABC):
     ) -> FloatsXd:
         """The weights after the `count`-th update of this parameter, from 1."""
 
-    def step_schedules(self) -> None:
+    def step_schedules(self) -> None:  # noqa: B027 - it is meant to do nothing
         """For loops written for Thinc: nothing, since schedules here follow the updates by themselves."""
 
     def _moment(self, ops: Ops, moments: dict[ParamKey, FloatsXd], key: ParamKey, like: FloatsXd) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from triops.ops.formulas.registry import formula
@@ -16,5 +17,5 @@ def gather(xp: Any, table: Any, indices: Any) -> Any:
 def scatter_add(xp: Any, table: Any, indices: Any, values: Any) -> Any:
     # One row of `hits` for each row of the table: right everywhere, and too large for a real vocabulary.
     hits = indices[None, :] == xp.arange(table.shape[0], dtype=indices.dtype)[:, None]
-    flat = xp.reshape(values, (values.shape[0], -1))
+    flat = xp.reshape(values, (values.shape[0], math.prod(table.shape[1:])))
     return table + xp.reshape(xp.matmul(hits.astype(flat.dtype), flat), table.shape)

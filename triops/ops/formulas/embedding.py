@@ -15,7 +15,7 @@ def gather(xp: Any, table: Any, indices: Any) -> Any:
 
 @formula
 def scatter_add(xp: Any, table: Any, indices: Any, values: Any) -> Any:
-    # One row of `hits` for each row of the table: right everywhere, and too large for a real vocabulary.
+    # Every value against every row of the table: right everywhere, and too large for a real vocabulary.
     hits = indices[None, :] == xp.arange(table.shape[0], dtype=indices.dtype)[:, None]
     flat = xp.reshape(values, (values.shape[0], math.prod(table.shape[1:])))
-    return table + xp.reshape(xp.matmul(hits.astype(flat.dtype), flat), table.shape)
+    return table + xp.reshape(xp.sum(xp.where(hits[:, :, None], flat, 0), axis=1), table.shape)

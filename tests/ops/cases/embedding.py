@@ -1,0 +1,152 @@
+"""Rows of a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample
+from tests.ops.cases.layouts import mixed, strided, transposed
+from triops.errors import DTypeError, ShapeError
+
+__all__ = ["CASES"]
+
+WIDTH = 4
+ROWS = 5
+
+
+def gather(table: Any, indices: Any) -> Any:
+    rows = [table[int(index)] for index in indices.ravel()]
+    return np.array(rows, dtype="float64").reshape(indices.shape + table.shape[1:])
+
+
+def scatter_add(table: Any, indices: Any, values: Any) -> Any:
+    result = [row.copy() for row in table]
+    for index, value in zip(indices.tolist(), values, strict=True):
+        result[index] = result[index] + value
+    return np.array(result, dtype="float64").reshape(table.shape)
+
+
+def _table(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.normal(0, 1, shape or (ROWS, WIDTH))
+
+
+def _indices(*numbers: int, dtype: str = "int64") -> Any:
+    return np.array(numbers, dtype=dtype)
+
+
+EXTREME = np.resize([1e30, -1e30, 1e-30, -1e-30, 88.0, 0.0, 1.0], (ROWS, WIDTH))
+NONFINITE = np.resize([math.nan, 1.0, math.inf, -math.inf, 0.0], (ROWS, WIDTH))
+
+
+def _gather_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    table = _table(rng)
+    widths = {
+        dtype: Sample((table, _indices(4, 0, 2, 2, 1, dtype=dtype)), dtypes=("float32",))
+        for dtype in ("int8", "uint8", "int32", "uint32", "uint64")
+    }
+    return widths | {
+        "typical": Sample((table, _indices(4, 0, 2, 2, 1)), dtypes=(*FULL, *HALF)),
+        "one row": Sample((table, _indices(3)), dtypes=("float32",)),
+        "a single index": Sample((table, np.array(3)), dtypes=("float32",)),
+        "a matrix of indices": Sample((table, _indices(0, 4, 1, 1, 2, 2).reshape(2, 3))),
+        "a table of matrices": Sample((_table(rng, ROWS, 2, 3), _indices(4, 0, 2, 2, 1))),
+        "a table of numbers": Sample((_table(rng, ROWS), _indices(4, 0, 2, 2, 1)), dtypes=("float32",)),
+        "empty": Sample((table, _indices()), dtypes=("float32",)),
+        "empty table": Sample((np.zeros((0, WIDTH)), _indices()), dtypes=("float32",)),
+        "transposed": Sample((table, _indices(0, 4, 1, 1, 2, 2).reshape(2, 3)), layout=transposed),
+        "strided": Sample((table, _indices(4, 0, 2, 2, 1)), layout=strided),
+        "mixed": Sample((table, _indices(4, 0, 2, 2, 1)), layout=mixed),
+        "extreme": Sample((EXTREME, _indices(2, 1, 0, 0, 4))),
+        "nonfinite": Sample((NONFINITE, _indices(0, 1, 2, 1, 4)), finite=False),
+    }
+
+
+def _scatter_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(*indices: int, dtype: str = "int64") -> tuple[Any, Any, Any]:
+        return _table(rng), _indices(*indices, dtype=dtype), rng.normal(0, 1, (len(indices), WIDTH))
+
+    many = rng.integers(0, 7, 257)
+    widths = {
+        dtype: Sample(args(4, 0, 2, 2, 1, dtype=dtype), dtypes=("float32",))
+        for dtype in ("int8", "uint8", "int32", "uint32", "uint64")
+    }
+    return widths | {
+        "typical": Sample(args(4, 0, 2, 2, 2), dtypes=(*FULL, *HALF)),
+        "no row twice": Sample(args(4, 0, 3, 2, 1)),
+        "one row": Sample(args(3), dtypes=("float32",)),
+        "all one row": Sample(args(3, 3, 3, 3, 3)),
+        "many": Sample((_table(rng, 7, 3), many, rng.normal(0, 1, (257, 3))), dtypes=("float32",)),
+        "a table of matrices": Sample(
+            (_table(rng, ROWS, 2, 3), _indices(4, 0, 2, 2, 2), rng.normal(0, 1, (5, 2, 3)))
+        ),
+        "a table of numbers": Sample(
+            (_table(rng, ROWS), _indices(4, 0, 2, 2, 2), rng.normal(0, 1, 5)), dtypes=("float32",)
+        ),
+        "empty": Sample(args(), dtypes=("float32",)),
+        "empty width": Sample((np.zeros((ROWS, 0)), _indices(4, 0), np.zeros((2, 0))), dtypes=("float32",)),
+        "transposed": Sample(args(4, 0, 2, 2, 2), layout=transposed),
+        "strided": Sample(args(4, 0, 2, 2, 2), layout=strided),
+        "mixed": Sample(args(4, 0, 2, 2, 2), layout=mixed),
+        "extreme": Sample((EXTREME, _indices(0, 1, 2, 3, 4), -EXTREME)),
+        "nonfinite": Sample((np.ones((ROWS, WIDTH)), _indices(0, 1, 0, 3, 3), NONFINITE), finite=False),
+    }
+
+
+def _gather_gradient(ops: Any, dY: Any, table: Any) -> tuple[Any, ...]:
+    zeros = ops.alloc(table.shape, "float64")
+    return (ops.scatter_add(zeros, ops.asarray(LOOKED_UP), dY),)
+
+
+LOOKED_UP = _indices(4, 0, 2, 2, 2)
+
+table = np.ones((ROWS, WIDTH), dtype="float32")
+values = np.ones((2, WIDTH), dtype="float32")
+BELOW, ABOVE = _indices(0, -1), _indices(0, ROWS)
+
+CASES = (
+    OpCase(
+        "gather",
+        gather,
+        _gather_samples,
+        (
+            BadCall("below", (table, BELOW), ShapeError, "from 0 to 4, .* got -1: make", looks_at_values=True),
+            BadCall("above", (table, ABOVE), ShapeError, "from 0 to 4, .* got 5: make", looks_at_values=True),
+            BadCall("empty table", (table[:0], ABOVE), ShapeError, "indices must be", looks_at_values=True),
+            BadCall("a number", (np.ones((), "float32"), BELOW), ShapeError, "table must have rows"),
+            BadCall("floats", (table, values), DTypeError, "indices must be an integer array, got float32"),
+            BadCall("booleans", (table, values > 0), DTypeError, "indices must be an integer array, got bool"),
+            BadCall("a table of ids", (BELOW, BELOW), DTypeError, "table must be a floating array, got int64"),
+        ),
+    ),
+    OpCase(
+        "scatter_add",
+        scatter_add,
+        _scatter_samples,
+        (
+            BadCall("below", (table, BELOW, values), ShapeError, "from 0 to 4, .* got -1", looks_at_values=True),
+            BadCall("above", (table, ABOVE, values), ShapeError, "from 0 to 4, .* got 5", looks_at_values=True),
+            BadCall(
+                "a matrix of indices",
+                (table, BELOW[None], values[None]),
+                ShapeError,
+                "indices must have 1 dimension, got",
+            ),
+            BadCall("too few values", (table, BELOW, values[:1]), ShapeError, r"values must have shape \(2, 4\)"),
+            BadCall("narrow values", (table, BELOW, values[:, :1]), ShapeError, "a row of table for each index"),
+            BadCall("floats", (table, values[0], values), DTypeError, "indices must be an integer array"),
+            BadCall(
+                "two dtypes", (table, BELOW, values.astype("float64")), DTypeError, "values is float64 and table"
+            ),
+        ),
+        {
+            "": Gradient(
+                lambda ops, table: ops.gather(table, ops.asarray(LOOKED_UP)),
+                (np.random.default_rng(7).normal(0, 1, (ROWS, WIDTH)),),
+                _gather_gradient,
+            )
+        },
+    ),
+)

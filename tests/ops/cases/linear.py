@@ -1,0 +1,131 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample
+from tests.ops.cases.layouts import mixed, strided, transposed
+from triops.errors import DTypeError, ShapeError
+
+__all__ = ["CASES"]
+
+
+def product(X: Any, Y: Any, trans1: bool = False, trans2: bool = False) -> Any:
+    rows = X.T.tolist() if trans1 else X.tolist()
+    columns = Y.tolist() if trans2 else Y.T.tolist()
+    Z = [[sum((x * y for x, y in zip(r, c, strict=True)), 0.0) for c in columns] for r in rows]
+    return np.array(Z, dtype="float64").reshape(len(rows), len(columns))
+
+
+def affine(X: Any, W: Any, b: Any) -> Any:
+    return product(X, W, trans2=True) + b
+
+
+def _factors(rng: np.random.Generator, M: int, K: int, N: int) -> tuple[Any, Any]:
+    return rng.normal(0, 1, (M, K)), rng.normal(0, 1, (K, N))
+
+
+def _gemm_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    X, Y = _factors(rng, 3, 5, 4)
+    large = np.resize([1e30, -1e-30, 1e15, 88.0, 0.0], (3, 5))
+    inverse = np.tile([[1e-30], [1e30], [-1e-15], [1e-3], [1e30]], 4)
+    nonfinite = np.ones((3, 5))
+    nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
+    samples = {
+        "typical": Sample((X, Y), dtypes=(*FULL, *HALF)),
+        "one row": Sample(_factors(rng, 1, 1, 1)),
+        "odd sizes": Sample(_factors(rng, 17, 33, 9), dtypes=("float32",)),
+        "empty": Sample(_factors(rng, 0, 5, 4), dtypes=("float32",)),
+        "empty K": Sample(_factors(rng, 3, 0, 4), dtypes=("float32",)),
+        "empty N": Sample(_factors(rng, 3, 5, 0), dtypes=("float32",)),
+        "extreme": Sample((large, inverse)),
+        "nonfinite": Sample((nonfinite, np.ones((5, 4))), finite=False),
+    }
+    layouts = {"plain": None, "transposed": transposed, "strided": strided, "mixed": mixed}
+    for trans1, trans2 in ((False, False), (True, False), (False, True), (True, True)):
+        args = (X.T if trans1 else X, Y.T if trans2 else Y)
+        for label, layout in layouts.items():
+            how = {"layout": layout} if layout else {}
+            settings = {"trans1": trans1, "trans2": trans2}
+            samples[f"{label} trans1={trans1} trans2={trans2}"] = Sample(args, settings, **how)
+    return samples
+
+
+def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(N: int, nI: int, nO: int) -> tuple[Any, ...]:
+        return rng.normal(0, 1, (N, nI)), rng.normal(0, 1, (nO, nI)), rng.normal(0, 1, nO)
+
+    large = np.resize([1e30, -1e-30, 1e15, 88.0, 0.0], (3, 5))
+    inverse = np.resize([1e-30, 1e30, -1e-15, 1e-3, 1e30], (4, 5))
+    nonfinite = np.ones((3, 5))
+    nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
+    return {
+        "typical": Sample(args(3, 5, 4), dtypes=(*FULL, *HALF)),
+        "one row": Sample(args(1, 5, 4)),
+        "odd sizes": Sample(args(17, 33, 9), dtypes=("float32",)),
+        "empty": Sample(args(0, 5, 4), dtypes=("float32",)),
+        "empty nI": Sample(args(3, 0, 4), dtypes=("float32",)),
+        "empty nO": Sample(args(3, 5, 0), dtypes=("float32",)),
+        "transposed": Sample(args(3, 5, 4), layout=transposed),
+        "strided": Sample(args(3, 5, 4), layout=strided),
+        "mixed": Sample(args(3, 5, 4), layout=mixed),
+        "extreme": Sample((large, inverse, np.array([88.0, -1e30, 1e-30, 0.0]))),
+        "nonfinite": Sample((nonfinite, np.ones((4, 5)), np.array([0.5, math.inf, 1.0, 1.0])), finite=False),
+    }
+
+
+X32, Y32, b32 = (np.ones(shape, dtype="float32") for shape in ((3, 5), (5, 4), (4,)))
+AGREE = r"got X \(3, 5\) and Y \(4, 5\)"
+
+CASES = (
+    OpCase(
+        "gemm",
+        product,
+        _gemm_samples,
+        (
+            BadCall("inner sizes", (X32, Y32.T), ShapeError, f"share their inner dimension, {AGREE}"),
+            BadCall(
+                "inner sizes, transposed",
+                (X32, Y32),
+                ShapeError,
+                r"X \(3, 5\) transposed and Y \(5, 4\): transpose",
+                {"trans1": True},
+            ),
+            BadCall("a vector", (X32, Y32[:, 0]), ShapeError, "must be matrices"),
+            BadCall("a stack", (X32[None], Y32), ShapeError, "must be matrices"),
+            BadCall("two dtypes", (X32, Y32.astype("float64")), DTypeError, "Y is float64 and X is float32"),
+            BadCall("integers", (X32.astype("int64"), Y32), DTypeError, "X must be a floating array, got int64"),
+        ),
+        {
+            "": Gradient(
+                lambda ops, X, Y: ops.gemm(X, Y),
+                _factors(np.random.default_rng(1), 3, 5, 4),
+                lambda ops, dY, X, Y: (ops.gemm(dY, Y, trans2=True), ops.gemm(X, dY, trans1=True)),
+            )
+        },
+    ),
+    OpCase(
+        "affine",
+        affine,
+        _affine_samples,
+        (
+            BadCall("widths", (X32, Y32, b32), ShapeError, r"agree in nI, got X \(3, 5\) and W \(5, 4\)"),
+            BadCall("a vector", (X32[0], Y32.T, b32), ShapeError, "must agree in nI"),
+            BadCall("b too long", (X32, Y32.T, np.ones(5, "float32")), ShapeError, r"b must have shape \(4,\)"),
+            BadCall("b a matrix", (X32, Y32.T, b32[None]), ShapeError, "one for each row of W"),
+            BadCall("two dtypes", (X32, Y32.T, b32.astype("float64")), DTypeError, "b is float64 and X is"),
+            BadCall("integers", (X32, Y32.T.astype("int32"), b32), DTypeError, "W must be a floating array"),
+        ),
+        {
+            "": Gradient(
+                lambda ops, X, W, b: ops.affine(X, W, b),
+                tuple(np.random.default_rng(2).normal(0, 1, shape) for shape in ((3, 5), (4, 5), (4,))),
+                lambda ops, dY, X, W, b: (ops.gemm(dY, W), ops.gemm(dY, X, trans1=True), dY.sum(axis=0)),
+            )
+        },
+    ),
+)

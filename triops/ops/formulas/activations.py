@@ -148,9 +148,12 @@ def gelu_approx(xp: Any, X: Any) -> Any:
 @formula
 def backprop_gelu_approx(xp: Any, dY: Any, X: Any) -> Any:
     near = _gelu_range(xp, X)
-    t = xp.tanh(_gelu_inner(near))
+    inner = _gelu_inner(near)
     slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBE * near * near)
-    return dY * (0.5 + 0.5 * t + 0.5 * X * (1.0 - t * t) * slope)
+    # 1 + tanh and 1 - tanh² lose their digits where tanh is near -1 or 1; by exp they keep them.
+    z = xp.exp(-2.0 * xp.abs(inner))
+    share = xp.where(inner >= 0, 1.0, z) / (1.0 + z)
+    return dY * (share + 2.0 * near * slope * z / ((1.0 + z) * (1.0 + z)))
 
 
 @formula

@@ -15,7 +15,7 @@ from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample
 from tests.ops.cases.layouts import mixed, strided, transposed
 from triops.errors import ArgumentError, DTypeError, ShapeError
 
-__all__ = ["ACTIVATIONS", "CASES", "Activation"]
+__all__ = ["ACTIVATIONS", "CASES", "Activation", "elementwise"]
 
 GRID = (3, 7)
 
@@ -179,7 +179,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
 }
 
 
-def _elementwise(function: Callable[..., float]) -> Callable[..., Any]:
+def elementwise(function: Callable[..., float]) -> Callable[..., Any]:
     def oracle(*arrays: Any, **settings: float) -> Any:
         shape = arrays[0].shape
         flat = [
@@ -213,11 +213,11 @@ def _forward_case(name: str, function: Callable[..., float], settings: Mapping[s
         BadCall("integers", (np.ones(GRID, dtype="int32"),), DTypeError, "X must be a floating array, got int32"),
         BadCall("a number", (1.5,), DTypeError, "X must be an array of .*, got float"),
     ]
-    return OpCase(name, _elementwise(function), samples, (*bad, *_wrong_bounds(name, 1)))
+    return OpCase(name, elementwise(function), samples, (*bad, *_wrong_bounds(name, 1)))
 
 
 def _backprop_case(name: str, row: Activation) -> OpCase:
-    op, forward = f"backprop_{name}", _elementwise(row.forward)
+    op, forward = f"backprop_{name}", elementwise(row.forward)
 
     def saved(X: Any, settings: Mapping[str, float]) -> Any:
         return X if row.reads == "X" else forward(X, **settings)
@@ -240,7 +240,7 @@ def _backprop_case(name: str, row: Activation) -> OpCase:
     ]
     return OpCase(
         op,
-        _elementwise(row.gradient),
+        elementwise(row.gradient),
         samples,
         (*bad, *_wrong_bounds(name, 2)),
         {label: _gradient(name, row, chosen) for label, chosen in ({"": {}} | dict(row.settings)).items()},

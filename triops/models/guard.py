@@ -7,20 +7,21 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from triops.errors import ShapeError, TriopsError
+from triops.errors import DTypeError, ShapeError, TriopsError
+from triops.ops.base import is_float
 from triops.types import Backprop
 
 if TYPE_CHECKING:
     from triops.models.model import Model
 
-__all__ = ["guarded", "located", "path_of"]
+__all__ = ["guarded", "locate", "located", "path_of"]
 
 BeginUpdate = Callable[..., tuple[Any, Backprop]]
 
 
 def guarded(begin_update: BeginUpdate) -> BeginUpdate:
-    """Wrap a `begin_update`: refuse arrays of other backends, hold dY to the shape of Y, name the layer in
-    errors, and apply `sgd` when the backward pass of this layer, and so of all inside it, is done."""
+    """Wrap a `begin_update`: refuse arrays of other backends, hold dY to the shape and dtype of Y, name the
+    layer in errors, and apply `sgd` when the backward pass of this layer, and so of all inside it, is done."""
 
     @wraps(begin_update)
     def checked(self: Model, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
@@ -28,21 +29,17 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
             _check_owner(self, "X", X)
             Y, backprop = begin_update(self, X, drop)
         except Exception as error:
-            _locate(error, self)
+            locate(error, self)
             raise
-        shape = getattr(Y, "shape", None)
+        form = _form(Y)
 
         def checked_backprop(dY: Any, sgd: Callable[..., Any] | None = None) -> Any:
             try:
                 _check_owner(self, "dY", dY)
-                if shape is not None and getattr(dY, "shape", shape) != shape:
-                    raise ShapeError(
-                        f"dY must have the shape of Y, {tuple(shape)}, got {tuple(dY.shape)}: give backprop "
-                        f"the gradient of the output that this call returned"
-                    )
+                _check_form(form, dY)
                 dX = backprop(dY)
             except Exception as error:
-                _locate(error, self)
+                locate(error, self)
                 raise
             if sgd is not None:
                 self.finish_update(sgd)
@@ -59,33 +56,21 @@ def located(model: Model) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _locate(error, model)
+        locate(error, model)
         raise
 
 
 def path_of(root: Model, leaf: Model) -> str:
     """The way from a model to a layer in it: `chain > 1:residual > 0:maxout`."""
-    steps = _steps(root, leaf, set())
-    return " > ".join([root.name, *steps]) if steps is not None else leaf.name
+    return _path(root, leaf.id, leaf.name)
 
 
-def _steps(root: Model, leaf: Model, seen: set[int]) -> list[str] | None:
-    if root is leaf:
-        return []
-    seen.add(root.id)
-    for i, layer in enumerate(root.layers):
-        if layer.id not in seen:
-            below = _steps(layer, leaf, seen)
-            if below is not None:
-                return [f"{i}:{layer.name}", *below]
-    return None
-
-
-def _locate(error: Exception, model: Model) -> None:
+def locate(error: Exception, model: Model) -> None:
     """Called by each model on the error's way out: the innermost is where it happened, the outermost is
     where the path begins."""
-    where: Model = error.__dict__.setdefault("_triops_layer", model)
-    path = path_of(model, where)
+    # The error keeps no model: it may be pickled to another process, or outlive the model by far.
+    layer, name = error.__dict__.setdefault("_triops_layer", (model.id, model.name))
+    path = _path(model, layer, name)
     if isinstance(error, TriopsError):
         error.layer_path = path
         return
@@ -97,6 +82,23 @@ def _locate(error: Exception, model: Model) -> None:
     notes.append(f"in layer {path}")
 
 
+def _path(root: Model, layer: int, name: str) -> str:
+    steps = _steps(root, layer, set())
+    return name if steps is None else " > ".join([root.name, *steps])
+
+
+def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:
+    if root.id == wanted:
+        return []
+    seen.add(root.id)
+    for i, layer in enumerate(root.layers):
+        if layer.id not in seen:
+            below = _steps(layer, wanted, seen)
+            if below is not None:
+                return [f"{i}:{layer.name}", *below]
+    return None
+
+
 def _check_owner(model: Model, argument: str, data: Any) -> None:
     owns = model.ops.backend.owns
     if owns(data):
@@ -104,3 +106,33 @@ def _check_owner(model: Model, argument: str, data: Any) -> None:
     for item in data if isinstance(data, list | tuple) else (data,):
         if hasattr(item, "dtype") and not owns(item):
             model.ops.check_owner(model.name, argument, item)
+
+
+def _form(Y: Any) -> Any:
+    """What dY must be like: (shape, dtype) of an array, a list of these, or None for anything."""
+    if isinstance(Y, list | tuple):
+        return [_form(y) for y in Y]
+    return (tuple(Y.shape), Y.dtype) if hasattr(Y, "dtype") and is_float(Y.dtype) else None
+
+
+def _check_form(form: Any, dY: Any) -> None:
+    if form is None:
+        return
+    advice = "give backprop the gradient of the output that this call returned"
+    if isinstance(form, list):
+        if not isinstance(dY, list | tuple) or len(dY) != len(form):
+            length = f" of {len(dY)}" if isinstance(dY, list | tuple) else ""
+            raise ShapeError(
+                f"dY must be a list of {len(form)} arrays, as Y is, got {type(dY).__name__}{length}: {advice}"
+            )
+        for inner, item in zip(form, dY, strict=True):
+            if item is not None:  # no gradient comes back to this one
+                _check_form(inner, item)
+        return
+    shape, dtype = form
+    if not hasattr(dY, "dtype"):
+        raise DTypeError(f"dY must be an array of shape {shape}, as Y is, got {type(dY).__name__}: {advice}")
+    if tuple(dY.shape) != shape:
+        raise ShapeError(f"dY must have the shape of Y, {shape}, got {tuple(dY.shape)}: {advice}")
+    if dY.dtype != dtype:
+        raise DTypeError(f"dY is {dY.dtype} and Y is {dtype}: convert it, as in ops.asarray(dY, dtype='{dtype}')")

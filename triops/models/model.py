@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from functools import partial
+from operator import index
 from os import PathLike
 from typing import Any, Literal, NamedTuple, Self
 
 from triops.errors import ArgumentError, DTypeError, ShapeError, UninitializedError
 from triops.models import saving
-from triops.models.guard import guarded, located
+from triops.models.guard import guarded, locate, located
 from triops.models.initializers import Initializer, default_initializer
 from triops.models.seeds import default_seed, derive_seed
 from triops.ops import Ops, get_current_ops, get_ops
@@ -58,8 +59,8 @@ class Model:
     whole backward pass is done.
 
     dims: sizes by name, None where a sample is to tell. layers: the models inside. attrs: settings that are
-    saved with the model: numbers, strings, lists and dicts of these. ops: what the model computes with, the
-    current ops where it is left out; a model keeps its ops.
+    saved with the model: numbers, strings, lists and dicts of these. ops: what the model computes with; where
+    it is left out, what its layers compute with, or else the current ops. A model keeps its ops.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class Model:
     ) -> None:
         if name is not None:
             self.name = name
-        if ops is not None:
-            self.ops = ops
         self.layers.extend(layers)
+        if ops is not None or self.layers:
+            self.ops = ops or self.layers[0].ops
         self.attrs.update(attrs or {})
         for dim, size in (dims or {}).items():
             self._dims[dim] = None
@@ -140,7 +141,12 @@ class Model:
         """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, keep the weights
         that it returns, and forget the gradient."""
         for node in self.walk():
-            node.update_params(optimizer)
+            try:
+                node.update_params(optimizer)
+            except Exception as error:
+                locate(error, node)
+                locate(error, self)
+                raise
 
     def update_params(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
         """`finish_update` for the parameters of this node alone."""
@@ -162,7 +168,13 @@ class Model:
             self.infer_dims(X, Y)
             for name, spec in self._specs.items():
                 shape = tuple(self.get_dim(dim) if isinstance(dim, str) else dim for dim in spec.dims)
-                self.set_param(name, spec.init(self.ops, shape, derive_seed(seed, name)))
+                value = spec.init(self.ops, shape, derive_seed(seed, name))
+                self.ops.check_owner(f"initializer of {name}", "its result", value)
+                if tuple(value.shape) != shape:
+                    raise ShapeError(
+                        f"parameter {name}: expected shape {shape}, its initializer returned {tuple(value.shape)}"
+                    )
+                self.set_param(name, value)
             self.initialize_layers(X, Y, seed)
         return self
 
@@ -210,8 +222,9 @@ class Model:
         """Set a dimension; raises ShapeError where it has another size already."""
         if name not in self._dims:
             raise ArgumentError(f"{self.name} has no dimension {name!r}, only {list(self._dims)}")
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not hasattr(size, "__index__") or index(size) < 1:
             raise ArgumentError(f"{self.name}: dimension {name} must be a positive integer, got {size!r}")
+        size = index(size)  # NumPy's integers are not saved
         known = self._dims[name]
         if known is not None and known != size:
             raise ShapeError(
@@ -279,12 +292,16 @@ class Model:
         self._grads[name] = value
 
     def inc_grad(self, name: str, value: Any) -> None:
-        """Add to a gradient; raises ShapeError where it has not the parameter's shape."""
-        expected = tuple(self.get_param(name).shape)
-        if tuple(value.shape) != expected:
+        """Add to a gradient; raises ShapeError and DTypeError where it is not of the parameter's shape and
+        dtype."""
+        self.ops.check_owner(f"gradient of {name}", "value", value)
+        W = self.get_param(name)
+        if tuple(value.shape) != tuple(W.shape):
             raise ShapeError(
-                f"gradient of {name}: expected the parameter's shape {expected}, got {tuple(value.shape)}"
+                f"gradient of {name}: expected the parameter's shape {tuple(W.shape)}, got {tuple(value.shape)}"
             )
+        if value.dtype != W.dtype:
+            raise DTypeError(f"gradient of {name}: expected the parameter's dtype {W.dtype}, got {value.dtype}")
         so_far = self._grads.get(name)
         self._grads[name] = value if so_far is None else so_far + value
 
@@ -451,8 +468,15 @@ class Model:
 
     def check_floats(self, X: Any, *, ndim: int | None = 2, width: str | None = None) -> None:
         """Raise, naming this layer's dimension, where X is not a floating array of `ndim` dimensions (None
-        for any) whose last one has the size of the dimension `width`."""
+        for any), with the dtype of this layer's parameters, whose last one has the size of the dimension
+        `width`."""
         self._check_array(X, is_float(X.dtype) if hasattr(X, "dtype") else False, "floating", ndim)
+        for name, value in self._params.items():
+            if value is not None and value.dtype != X.dtype and is_float(value.dtype):
+                raise DTypeError(
+                    f"X is {X.dtype} and parameter {name} is {value.dtype}: convert X with ops.asarray(X, "
+                    f"dtype='{value.dtype}'), or the model with model.astype('{X.dtype}')"
+                )
         if width is not None and X.shape[-1] != self.get_dim(width):
             raise ShapeError(
                 f"dimension {width}: expected {self.get_dim(width)}, got {X.shape[-1]} (X has shape "

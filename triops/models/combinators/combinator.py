@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from triops.errors import ArgumentError
+from triops.errors import ArgumentError, ArrayOwnerError
 from triops.models.model import Model
 
 __all__ = ["Combinator"]
@@ -21,6 +21,11 @@ class Combinator(Model):
                 raise ArgumentError(
                     f"{type(self).__name__}: expected models, got {type(layer).__name__}: give it layers "
                     f"such as Relu(64)"
+                )
+            if layer.ops.backend is not layers[0].ops.backend:
+                raise ArrayOwnerError(
+                    f"{type(self).__name__}: the layers must share one backend, got {layers[0].name} on "
+                    f"{layers[0].ops!r} and {layer.name} on {layer.ops!r}: move one with model.to(...)"
                 )
         super().__init__(layers=layers, dims=dict.fromkeys(dims))
 

@@ -30,7 +30,7 @@ class residual(Combinator):
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
         (layer,) = self.layers
-        wanted = (X if Y is None else Y) if layer.has_dim("nO") is None else None
+        wanted = (Y if X is None else X) if layer.has_dim("nO") is None else None
         layer.initialize(X, wanted, derive_seed(seed, 0))
         self._take_dims()
 

@@ -33,6 +33,7 @@ __all__ = [
 _MAGIC = "triops-model"
 _FORMAT = 1
 _SECTIONS = ("params", "state", "attrs")
+_MOST_DIMENSIONS = 32
 _ITEM_SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4,
     "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
@@ -41,18 +42,15 @@ _ITEM_SIZES = {
 
 def excluded(exclude: Mapping[str, Any]) -> frozenset[str]:
     """The sections that keyword arguments name, `state=False` or `exclude=["state"]`."""
-    names: set[str] = set()
-    for name, value in exclude.items():
-        if name == "exclude":
-            names.update([value] if isinstance(value, str) else value)
-        else:
-            names.add(name)
-    unknown = names - set(_SECTIONS)
+    wanted = dict(exclude)
+    names = wanted.pop("exclude", ())
+    wanted |= dict.fromkeys([names] if isinstance(names, str) else names, False)
+    unknown = wanted.keys() - set(_SECTIONS)
     if unknown:
         raise ArgumentError(
             f"cannot exclude {', '.join(sorted(unknown))}: a model's sections are {', '.join(_SECTIONS)}"
         )
-    return frozenset(names)
+    return frozenset(name for name, keep in wanted.items() if not keep)
 
 
 # -- writing
@@ -69,7 +67,7 @@ def to_bytes(model: Model, exclude: frozenset[str]) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         raise SaveError(
             f"{_unsaveable(model, nodes)}: attrs or state hold something that msgpack cannot save ({error}): "
-            f"keep numbers, strings, lists, maps and arrays of the model's ops there"
+            f"keep numbers, strings, lists and maps there, and arrays of the model's ops in set_state alone"
         ) from error
 
 
@@ -86,7 +84,9 @@ def node_arrays(node: Model) -> dict[str, Any]:
 
 def write_whole(path: str | PathLike[str], data: bytes) -> None:
     """Write beside the file and rename: whoever reads it sees the old content or the new, never a part."""
-    target = os.path.abspath(os.fspath(path))
+    target = os.path.realpath(os.fspath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise SaveError(f"{target} is a folder or a device, not a file that can be replaced: name a file")
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -157,7 +157,7 @@ def from_bytes(model: Model, data: bytes, exclude: frozenset[str]) -> None:
             steps.extend(_prepare_node(node, saved, exclude))
         except TriopsError as error:
             raise LoadError(f"{path_of(model, node)}: {error.message}") from error
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise LoadError(f"{path_of(model, node)}: the saved layer is damaged ({error})") from error
     for take_over in steps:
         take_over()
@@ -167,7 +167,7 @@ def _read_nodes(data: bytes) -> list[dict[str, Any]]:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise LoadError(f"a saved model is bytes, got {type(data).__name__}: use from_disk for a path")
     try:
-        content = msgpack.unpackb(data, raw=False, strict_map_key=True)
+        content = msgpack.unpackb(data, raw=False, strict_map_key=False)
     except Exception as error:
         raise LoadError(
             f"not a saved model, or a damaged one: {len(data)} bytes that do not read as msgpack "
@@ -262,7 +262,7 @@ def _decode(node: Model, name: str, saved: Any, expected: tuple[int | None, ...]
     dtype, shape, data = saved["dtype"], saved["shape"], saved["data"]
     if dtype not in _ITEM_SIZES:
         raise LoadError(f"{name} has the unknown dtype {dtype!r}")
-    if not all(isinstance(extent, int) and extent >= 0 for extent in shape):
+    if len(shape) > _MOST_DIMENSIONS or not all(isinstance(extent, int) and extent >= 0 for extent in shape):
         raise LoadError(f"{name} has the shape {shape!r}, which is none")
     size = math.prod(shape) * _ITEM_SIZES[dtype]
     if len(data) != size:
@@ -273,4 +273,6 @@ def _decode(node: Model, name: str, saved: Any, expected: tuple[int | None, ...]
     ):
         wanted = tuple("any" if extent is None else extent for extent in expected)
         raise LoadError(f"{name}: expected shape {wanted}, the saved one is {tuple(shape)}")
-    return node.ops.from_bytes(data, dtype, shape)
+    # A copy of its own: NumPy's view of bytes is read-only, and optimizers from elsewhere write in place.
+    writable: Any = bytearray(data)
+    return node.ops.from_bytes(writable, dtype, shape)

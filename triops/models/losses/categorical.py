@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
@@ -13,7 +15,7 @@ from triops.types import Floats2d
 
 __all__ = ["CategoricalCrossentropy", "SequenceCategoricalCrossentropy"]
 
-_MISSING = -1
+_MISSING = -(2**31)  # no label, so that a -1 that nobody could look at is not taken for missing
 
 
 class CategoricalCrossentropy(Loss):
@@ -64,12 +66,12 @@ class CategoricalCrossentropy(Loss):
             probabilities = guesses
             logs = xp.log(xp.maximum(guesses, xp.finfo(guesses.dtype).tiny))
         counted = known if refuted is None else known + refuted
-        scale = 1.0 / len(guesses) if self.normalize else 1.0
         loss = -(xp.where(target == 0, 0, target * logs) * known).sum()
         if refuted is not None:
             rest = xp.maximum(1 - probabilities, xp.finfo(guesses.dtype).tiny)
             loss = loss - (xp.log(rest) * refuted).sum()
-        return (probabilities - target) * counted * scale, loss * scale
+        N = self._divisor(guesses)
+        return (probabilities - target) * counted / N, loss / N
 
     def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
         """The target of each entry; a mask of the rows that have one; a mask of refuted entries, or None."""
@@ -85,10 +87,13 @@ class CategoricalCrossentropy(Loss):
         else:
             labels, refuted = self._label_list(ops, truths, guesses.shape[1])
         one_hot = _one_hot(ops, labels, guesses)
-        known = ops.xp.where(labels[:, None] == _MISSING, 0, 1).astype(guesses.dtype)
+        # Where nobody could look, a label out of range shows as a NaN in the loss.
+        fits = ops.xp.where((labels >= 0) & (labels < guesses.shape[1]), 1.0, math.nan)
+        known = ops.xp.where(labels == _MISSING, 0.0, fits)[:, None].astype(guesses.dtype)
         if self.label_smoothing:
             off = self.label_smoothing / max(guesses.shape[1] - 1, 1)
-            one_hot = (one_hot * (1.0 - self.label_smoothing - off) + off) * known
+            share = ops.asarray([off, 1.0 - self.label_smoothing - off], dtype=guesses.dtype)
+            one_hot = (one_hot * share[1] + share[0]) * known
         return one_hot, known, None if refuted is None else _one_hot(ops, refuted, guesses)
 
     def _distribution(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, None]:
@@ -119,14 +124,15 @@ class CategoricalCrossentropy(Loss):
                 f"{self._name}: labels must be integers, got {truths.dtype}: convert them with "
                 f"ops.asarray(truths, dtype='int64')"
             )
-        labels = truths.astype("int32")
-        missing = labels == (_MISSING if self.missing_value is None else self.missing_value)
-        present = labels if self.missing_value is None else ops.xp.where(missing, 0, labels)
-        if ops.can_look(present):
-            for wrong in (int(present.min()), int(present.max())):
+        missing = None if isinstance(self.missing_value, str) else self.missing_value
+        if ops.can_look(truths):
+            present = ops.to_numpy(truths)  # in the width they came in, since int32 would wrap around
+            present = present if missing is None else present[present != missing]
+            for wrong in (int(present.min()), int(present.max())) if present.size else ():
                 if not 0 <= wrong < classes:
                     raise ArgumentError(self._out_of_range(wrong, classes))
-        return ops.xp.where(missing, _MISSING, labels)
+        labels = truths.astype("int32")
+        return labels if missing is None else ops.xp.where(labels == missing, _MISSING, labels)
 
     def _label_list(self, ops: Ops, truths: Sequence[Any], classes: int) -> tuple[Any, Any]:
         labels, refuted = [], []
@@ -150,12 +156,13 @@ class CategoricalCrossentropy(Loss):
                 known = f"one of {self.names}" if self.names else "known: give the classes' names as names="
                 raise ArgumentError(f"{self._name}: label {truth!r} in row {row} must be {known}")
             return self._number_of[truth]
-        if isinstance(truth, float) or not hasattr(truth, "__index__"):
+        try:
+            number = index(truth)
+        except TypeError as error:
             raise DTypeError(
                 f"{self._name}: label {truth!r} in row {row} must be a class number or a name; mark a missing "
                 f"one with None"
-            )
-        number = int(truth.__index__())
+            ) from error
         if not 0 <= number < classes:
             raise ArgumentError(f"{self._out_of_range(number, classes)} in row {row}")
         return number
@@ -199,7 +206,7 @@ class SequenceCategoricalCrossentropy(Loss):
         scale = 1.0 / len(guesses) if self.normalize else 1.0
         grads, total = [], 0.0
         for yh, y in zip(guesses, truths, strict=True):
-            if len(yh) == 0:
+            if len(yh) == len(y) == 0:
                 grads.append(yh)
                 continue
             grad, loss = self.cc(yh, y)

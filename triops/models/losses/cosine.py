@@ -34,9 +34,9 @@ class CosineDistance(Loss):
         unit, truth_unit = guesses * inverse, truths * truth_inverse
         cosine = (unit * truth_unit).sum(axis=1)[:, None]
         counted = (truth_length > 0) if self.ignore_zeros else xp.ones_like(directed)
-        scale = 1.0 / len(guesses) if self.normalize else 1.0
-        grad = (cosine * unit - truth_unit) * inverse * scale
-        return xp.where(counted, grad, 0), xp.where(counted, 1 - cosine, 0).sum() * scale
+        N = self._divisor(guesses)
+        grad = (cosine * unit - truth_unit) * inverse / N
+        return xp.where(counted, grad, 0), xp.where(counted, 1 - cosine, 0).sum() / N
 
 
 def _norms(xp: Any, X: Floats2d) -> Any:

@@ -24,5 +24,5 @@ class L2Distance(Loss):
         ops = self._checked_guesses(guesses)
         self._check_truths(ops, guesses, truths)
         difference = guesses - truths
-        scale = 1.0 / len(guesses) if self.normalize else 1.0
-        return difference * scale, (difference * difference).sum() * (0.5 * scale)
+        N = self._divisor(guesses)
+        return difference / N, (difference * difference).sum() / (2 * N)

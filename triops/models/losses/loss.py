@@ -17,6 +17,8 @@ class Loss(ABC):
     backend, which `float(loss)` waits for. Truths are arrays of the guesses' backend, or host lists where
     a loss says so."""
 
+    normalize: bool
+
     @abstractmethod
     def __call__(self, guesses: Any, truths: Any) -> tuple[Any, Any]:
         """Gradient and loss."""
@@ -28,6 +30,10 @@ class Loss(ABC):
     def get_loss(self, guesses: Any, truths: Any) -> Any:
         """The loss alone."""
         return self(guesses, truths)[1]
+
+    def _divisor(self, guesses: FloatsXd) -> int:
+        # An integer: 1/N is a float32 to JAX, which would cost a float64 loss half its digits.
+        return len(guesses) if self.normalize else 1
 
     @property
     def _name(self) -> str:

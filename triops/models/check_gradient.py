@@ -88,7 +88,7 @@ class _Checker:
             for name in node.param_names:
                 if is_float(node.get_param(name).dtype):
                     checks.append(self._along_param(node, name, rtol))
-        if self.dX is not None and _all_floats(self.X):
+        if _all_floats(self.X):
             checks.append(self._along_input(rtol))
         return checks
 
@@ -106,13 +106,19 @@ class _Checker:
 
     def _along_input(self, rtol: float) -> GradientCheck:
         V = map_arrays(lambda x: self._signs(x.shape), self.X)
+        dX = map_arrays(lambda v: 0 * v, V) if self.dX is None else self.dX
+        if [dx.shape for dx in _leaves(dX)] != [v.shape for v in _leaves(V)]:
+            raise GradientError(
+                f"wrong gradient of {self.model.name}: the input X: backprop returns the shapes "
+                f"{[tuple(dx.shape) for dx in _leaves(dX)]}, X has {[tuple(v.shape) for v in _leaves(V)]}"
+            )
 
         def loss_at(step: float) -> float:
             return self._loss(map_arrays(lambda x, v: x + step * v, self.X, V))
 
         return self._compare(
             f"{self.model.name}: the input X",
-            list(zip(_leaves(self.dX), _leaves(V), strict=True)),
+            list(zip(_leaves(dX), _leaves(V), strict=True)),
             loss_at,
             rtol,
         )

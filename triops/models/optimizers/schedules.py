@@ -19,12 +19,12 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     """A number, a callable of the number of updates so far (optax's schedules), or an iterable of one number
     an update (Thinc's), as a function of the number of updates so far. An iterable that ends stays at its
     last number."""
-    if isinstance(value, Real):
+    if isinstance(value, Real) or getattr(value, "ndim", None) == 0:
         constant = _checked(name, value)
         return lambda step: constant
     if callable(value):
         return lambda step: _checked(name, value(step))
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         return _Series(name, value)
     raise ArgumentError(
         f"{name} must be a number, a callable of the step, or an iterable of numbers, got {type(value).__name__}"

@@ -1,0 +1,230 @@
+"""Every exported layer and combinator, made in the ways that matter, with what it means in plain float64
+NumPy. `test_layers.py` runs them; a layer that is exported and not here fails there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tests.models.samples import NI, NO, named_params
+from triops import Model, models
+
+__all__ = ["CASES", "LayerCase"]
+
+NV = 7
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    """One way to make a layer.
+
+    make: takes dimensions as the layer does, `make(nO, nI)`, or none of them, to be inferred. meaning: the
+    output, from the model and a float64 input. nO: the width of the output for NI columns. takes: what the
+    input holds. columns: how many columns ids have, 0 for a vector of them.
+    """
+
+    name: str
+    make: Callable[..., Model]
+    meaning: Callable[[Model, Any], Any]
+    nO: int = NO
+    takes: str = "floats"
+    sized: bool = True
+    columns: int = 0
+    label: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}-{self.label}" if self.label else self.name
+
+
+def sigmoid(Z: Any) -> Any:
+    return 1 / (1 + np.exp(-Z))
+
+
+def softmax(Z: Any) -> Any:
+    exps = np.exp(Z - Z.max(axis=-1, keepdims=True))
+    return exps / exps.sum(axis=-1, keepdims=True)
+
+
+def dish(Z: Any) -> Any:
+    return Z / 2 * (Z / np.sqrt(1 + Z * Z) + 1)
+
+
+def gelu(Z: Any) -> Any:
+    return Z / 2 * (1 + np.vectorize(math.erf, otypes=[float])(Z / math.sqrt(2)))
+
+
+def gelu_approx(Z: Any) -> Any:
+    return Z / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (Z + 0.044715 * Z**3)))
+
+
+def softplus(Z: Any) -> Any:
+    return np.logaddexp(0, Z)
+
+
+def clipped(slope: float, offset: float, low: float, high: float) -> Callable[[Any], Any]:
+    return lambda Z: np.clip(slope * Z + offset, low, high)
+
+
+def elu(alpha: float) -> Callable[[Any], Any]:
+    return lambda Z: np.where(Z > 0, Z, alpha * (np.exp(Z) - 1))
+
+
+def affine(model: Model, X: Any) -> Any:
+    params = named_params(model)
+    return X @ params["W"].T + params["b"]
+
+
+def layer_norm(model: Model, X: Any) -> Any:
+    params = named_params(model)
+    centred = X - X.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(X.var(axis=-1, keepdims=True) + 1e-8) * params["G"] + params["b"]
+
+
+def hidden(function: Callable[[Any], Any]) -> Callable[[Model, Any], Any]:
+    """A hidden layer's output: the function of an affine map, then its normalisation where it has one."""
+
+    def meaning(model: Model, X: Any) -> Any:
+        Y = function(affine(model, X))
+        return layer_norm(model.layers[0], Y) if len(model.layers) == 2 else Y
+
+    return meaning
+
+
+def maxout(model: Model, X: Any) -> Any:
+    params = named_params(model)
+    Y = (np.einsum("ni,opi->nop", X, params["W"]) + params["b"]).max(axis=-1)
+    return layer_norm(model.layers[0], Y) if len(model.layers) == 2 else Y
+
+
+def rows_of_table(model: Model, X: Any) -> Any:
+    column = model.attrs["column"]
+    return named_params(model)["E"][X if column is None else X[:, column]]
+
+
+def without_dims(make: Callable[[], Model]) -> Callable[..., Model]:
+    """For layers that take no dimensions."""
+    return lambda nO=None, nI=None: make()
+
+
+def relu(Z: Any) -> Any:
+    return np.maximum(Z, 0)
+
+
+relu_layer = hidden(relu)
+
+
+def of_relus(combine: Callable[..., Any]) -> Callable[[Model, Any], Any]:
+    """The meaning of a combination of Relu layers, from their outputs."""
+    return lambda model, X: combine(*(relu_layer(layer, X) for layer in model.layers))
+
+
+def in_turn(model: Model, X: Any) -> Any:
+    for layer in model.layers:
+        X = relu_layer(layer, X)
+    return X
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "Relu": relu,
+    "ReluK": clipped(1, 0, 0, 6),
+    "ClippedLinear": clipped(1, 0, 0, 1),
+    "HardSigmoid": clipped(0.2, 0.5, 0, 1),
+    "HardTanh": clipped(1, 0, -1, 1),
+    "HardSwish": lambda Z: Z * np.clip(0.2 * Z + 0.5, 0, 1),
+    "HardSwishMobilenet": lambda Z: Z * np.clip(Z + 3, 0, 6) / 6,
+    "Swish": lambda Z: Z * sigmoid(Z),
+    "Dish": dish,
+    "Gelu": gelu,
+    "GeluApprox": gelu_approx,
+    "Mish": lambda Z: Z * np.tanh(softplus(Z)),
+    "Elu": elu(1.0),
+    "Softplus": softplus,
+    "Tanh": np.tanh,
+    "Sigmoid": sigmoid,
+}
+
+CASES = [
+    *(LayerCase(name, getattr(models, name), hidden(function)) for name, function in _FUNCTIONS.items()),
+    LayerCase("Relu", partial(models.Relu, normalize=True), relu_layer, label="normalize"),
+    LayerCase("Relu", partial(models.Relu, dropout=0.4), relu_layer, label="dropout"),
+    LayerCase("Gelu", partial(models.Gelu, normalize=True, dropout=0.4), hidden(gelu), label="all"),
+    LayerCase("ReluK", partial(models.ReluK, k=0.5), hidden(clipped(1, 0, 0, 0.5)), label="k"),
+    LayerCase("Elu", partial(models.Elu, alpha=0.3), hidden(elu(0.3)), label="alpha"),
+    LayerCase(
+        "ClippedLinear",
+        partial(models.ClippedLinear, slope=0.5, offset=0.1, min_val=-0.2, max_val=0.4),
+        hidden(clipped(0.5, 0.1, -0.2, 0.4)),
+        label="line",
+    ),
+    LayerCase("Maxout", models.Maxout, maxout),
+    LayerCase("Maxout", partial(models.Maxout, nP=2, normalize=True, dropout=0.4), maxout, label="all"),
+    LayerCase("Linear", models.Linear, affine),
+    LayerCase("Softmax", models.Softmax, lambda model, X: softmax(affine(model, X))),
+    LayerCase(
+        "Softmax",
+        partial(models.Softmax, temperature=2.5),
+        lambda model, X: softmax(affine(model, X) / 2.5),
+        label="temperature",
+    ),
+    LayerCase("Softmax", partial(models.Softmax, normalize_outputs=False), affine, label="scores"),
+    LayerCase("LayerNorm", lambda nO=None, nI=None: models.LayerNorm(nI), layer_norm, nO=NI),
+    LayerCase("Embed", lambda nO=None, nI=None: models.Embed(nO, NV), rows_of_table, takes="ids"),
+    LayerCase(
+        "Embed",
+        lambda nO=None, nI=None: models.Embed(nO, NV, column=1, dropout=0.4),
+        rows_of_table,
+        takes="ids",
+        columns=2,
+        label="column",
+    ),
+    LayerCase("Dropout", without_dims(models.Dropout), lambda model, X: X, nO=NI, sized=False),
+    LayerCase(
+        "Dropout", without_dims(partial(models.Dropout, 0.4)), lambda model, X: X, NI, sized=False, label="rate"
+    ),
+    LayerCase("noop", without_dims(models.noop), lambda model, X: X, nO=NI, sized=False),
+    LayerCase("Logistic", without_dims(models.Logistic), lambda model, X: sigmoid(X), nO=NI, sized=False),
+    LayerCase(
+        "sigmoid_activation",
+        without_dims(models.sigmoid_activation),
+        lambda model, X: sigmoid(X),
+        nO=NI,
+        sized=False,
+    ),
+    LayerCase(
+        "softmax_activation",
+        without_dims(models.softmax_activation),
+        lambda model, X: softmax(X),
+        nO=NI,
+        sized=False,
+    ),
+    LayerCase(
+        "chain",
+        lambda nO=None, nI=None: models.chain(models.Relu(NO, nI), models.Relu(nO, nI and NO)),
+        in_turn,
+    ),
+    LayerCase(
+        "clone", lambda nO=None, nI=None: models.clone(models.Relu(nI, nI), 3), in_turn, nO=NI, label="three"
+    ),
+    LayerCase(
+        "add",
+        lambda nO=None, nI=None: models.add(models.Relu(nO, nI), models.Relu(nO, nI)),
+        of_relus(lambda a, b: a + b),
+    ),
+    LayerCase(
+        "concatenate",
+        lambda nO=None, nI=None: models.concatenate(models.Relu(1, nI), models.Relu(NO - 1, nI)),
+        of_relus(lambda a, b: np.concatenate([a, b], axis=1)),
+    ),
+    LayerCase(
+        "residual",
+        lambda nO=None, nI=None: models.residual(models.Relu(nI, nI)),
+        lambda model, X: X + relu_layer(model.layers[0], X),
+        nO=NI,
+    ),
+]

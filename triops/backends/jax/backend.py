@@ -69,7 +69,9 @@ class JaxBackend(Backend):
                 data = jnp.array(data, dtype=dtype or data.dtype, copy=True)
         elif dtype is not None:
             data = data.astype(dtype)
-        return data if self.is_traced(data) else jax.device_put(data, self._jax_device)
+        if self.is_traced(data) or data.devices() == {self._jax_device}:
+            return data
+        return jax.device_put(data, self._jax_device)
 
     def to_numpy(self, array: Any) -> Any:
         return as_host_array(jax.device_get(array))

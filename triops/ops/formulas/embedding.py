@@ -10,7 +10,8 @@ from triops.ops.formulas.registry import formula
 
 @formula
 def gather(xp: Any, table: Any, indices: Any) -> Any:
-    return xp.take(table, indices, axis=0)
+    # NumPy before 2.1 takes no uint64 as an index.
+    return xp.take(table, xp.asarray(indices, dtype="int64"), axis=0)
 
 
 @formula

@@ -140,6 +140,12 @@ class Model:
     def finish_update(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
         """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, keep the weights
         that it returns, and forget the gradient."""
+        if not callable(optimizer):
+            raise ArgumentError(
+                f"finish_update: optimizer must be callable as (key, weights, gradient), got "
+                f"{type(optimizer).__name__}: take one such as Adam(), and give an optimizer of another library "
+                f"to the wrapper of its layers"
+            )
         for node in self.walk():
             try:
                 node.update_params(optimizer)

@@ -28,7 +28,8 @@ class CategoricalCrossentropy(Loss):
 
     normalize: divide by N. names: the classes' names, in order, where labels are names. missing_value: the label
     of a row that has none, and neither loss nor gradient; None in a list always is one. neg_prefix: a name with
-    it, "!NOUN", says which class is wrong and nothing of the others. label_smoothing: the probability that a
+    it, "!NOUN", says which class is wrong and nothing of the others: the row's loss is -log(1 - guess) of that
+    class, its gradient guess / N there and 0 elsewhere, as in Thinc. label_smoothing: the probability that a
     label's row shares out evenly among the other classes. Szegedy et al. 2016, Rethinking the Inception
     Architecture.
     """
@@ -107,8 +108,9 @@ class CategoricalCrossentropy(Loss):
         self._check_truths(ops, guesses, truths)
         self._check_probabilities(ops, "truths", truths)
         known = ops.xp.ones_like(truths[:, :1])
-        if self.missing_value is not None:
-            known = ops.xp.where(truths.argmax(axis=1)[:, None] == self.missing_value, 0, known)
+        if self._missing_number is not None:
+            top = truths.astype("float32").argmax(axis=1)  # JAX finds none among float64
+            known = ops.xp.where(top[:, None] == self._missing_number, 0, known)
         return truths, known, None
 
     def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
@@ -124,7 +126,7 @@ class CategoricalCrossentropy(Loss):
                 f"{self._name}: labels must be integers, got {truths.dtype}: convert them with "
                 f"ops.asarray(truths, dtype='int64')"
             )
-        missing = None if isinstance(self.missing_value, str) else self.missing_value
+        missing = self._missing_number
         if ops.can_look(truths):
             present = ops.to_numpy(truths)  # in the width they came in, since int32 would wrap around
             present = present if missing is None else present[present != missing]
@@ -133,6 +135,10 @@ class CategoricalCrossentropy(Loss):
                     raise ArgumentError(self._out_of_range(wrong, classes))
         labels = truths.astype("int32")
         return labels if missing is None else ops.xp.where(labels == missing, _MISSING, labels)
+
+    @property
+    def _missing_number(self) -> int | None:
+        return None if isinstance(self.missing_value, str) else self.missing_value
 
     def _label_list(self, ops: Ops, truths: Sequence[Any], classes: int) -> tuple[Any, Any]:
         labels, refuted = [], []
@@ -203,16 +209,18 @@ class SequenceCategoricalCrossentropy(Loss):
                 f"{self._name}: expected truths for each of the {len(guesses)} sequences, and at least one, got "
                 f"{len(truths)}"
             )
-        scale = 1.0 / len(guesses) if self.normalize else 1.0
-        grads, total = [], 0.0
+        grads: list[Any] = []
+        total: Any = 0.0
         for yh, y in zip(guesses, truths, strict=True):
             if len(yh) == len(y) == 0:
                 grads.append(yh)
                 continue
             grad, loss = self.cc(yh, y)
-            grads.append(grad * scale)
-            total = total + loss * scale
-        return grads, total
+            grads.append(grad)
+            total = total + loss
+        if not self.normalize:
+            return grads, total
+        return [grad / len(guesses) for grad in grads], total / len(guesses)
 
 
 def _one_hot(ops: Ops, labels: Any, guesses: Floats2d) -> Any:

@@ -14,6 +14,8 @@ from triops.types import Schedule
 
 __all__ = ["as_schedule"]
 
+_BELOW_ONE = ("beta1", "beta2")
+
 
 def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     """A number, a callable of the number of updates so far (optax's schedules), or an iterable of one number
@@ -53,7 +55,12 @@ class _Series:
 
 
 def _checked(name: str, value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name} must be a number at every step, got {value!r}") from error
     if not math.isfinite(number) or number < 0:
         raise ArgumentError(f"{name} must be a finite number from 0, got {number}")
+    if name in _BELOW_ONE and number >= 1:
+        raise ArgumentError(f"{name} must be below 1, got {number}")
     return number

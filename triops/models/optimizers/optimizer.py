@@ -73,6 +73,8 @@ class Optimizer(ABC):
         a factor on the learning rate of this call. Raises ShapeError where the shapes differ from each other
         or from the last call with this key.
         """
+        ops = ops_of(weights)
+        ops.check_owner(type(self).__name__, "gradient", gradient)
         if tuple(weights.shape) != tuple(gradient.shape):
             raise ShapeError(
                 f"{type(self).__name__}: gradient of {key} must have the shape of its weights, "
@@ -80,7 +82,6 @@ class Optimizer(ABC):
             )
         if gradient.size == 0:
             return weights, gradient
-        ops = ops_of(weights)
         count = self.nr_update.get(key, 0) + 1
         self.updates = max(self.updates, count)
         L2, learn_rate = self.L2, self.learn_rate * lr_scale

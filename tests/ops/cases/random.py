@@ -82,6 +82,7 @@ def _mask_samples(rng: np.random.Generator) -> dict[str, Sample]:
         "empty": Sample((3, 1, (0, 7), 0.5)),
         "single number": Sample((3, 1, (), 0.5)),
         "odd sizes": Sample((3, 1, (3, 1, 13), 0.5)),
+        "many": Sample((4, 9, (4099,), 0.5), dtypes=("float32",)),
         "extreme": Sample((2**200 + 1, 2**32 + 5, (5, 7), 0.3)),
     }
 

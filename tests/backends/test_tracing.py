@@ -1,0 +1,56 @@
+"""Ops inside a program that JAX is tracing: the same checks, the same results, and no look at a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.ops.cases import CASES, OpCase
+from tests.subject import ops_or_skip
+from triops import Ops, ops_of
+from triops.errors import ShapeError
+
+
+@pytest.fixture(name="jax_ops")
+def jax_ops_or_skip() -> Ops:
+    return ops_or_skip("jax")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES.values() if case.array_places()], ids=lambda case: case.op
+)
+def test_traced_as_eager(case: OpCase, jax_ops: Ops) -> None:
+    import jax
+
+    args = list(case.drawn()["typical"].args)
+    places = case.array_places()
+
+    def compute(arrays: list[Any]) -> Any:
+        for place, array in zip(places, arrays, strict=True):
+            assert ops_of(array) is jax_ops
+            args[place] = array
+        return getattr(jax_ops, case.op)(*args)
+
+    arrays = [jax_ops.asarray(args[place]) for place in places]
+    eager, traced = jax.tree.leaves(compute(arrays)), jax.tree.leaves(jax.jit(compute)(arrays))
+    assert len(eager) == len(traced) > 0
+    for one, other in zip(eager, traced, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(jax_ops.to_numpy(other), jax_ops.to_numpy(one), rtol=1e-5, atol=1e-6)
+
+
+def test_checks_hold_while_tracing(jax_ops: Ops) -> None:
+    import jax
+
+    with pytest.raises(ShapeError, match="must be matrices that share their inner dimension"):
+        jax.jit(jax_ops.gemm)(jax_ops.alloc((2, 3)), jax_ops.alloc((2, 3)))
+
+
+def test_a_traced_index_out_of_range_gives_nan(jax_ops: Ops) -> None:
+    """There is no value to check, and a row of another id would be a silent error."""
+    import jax
+
+    rows = jax.jit(jax_ops.gather)(jax_ops.alloc((3, 2)), jax_ops.asarray([0, 3]))
+    np.testing.assert_array_equal(jax_ops.to_numpy(rows), [[0.0, 0.0], [np.nan, np.nan]])

@@ -28,7 +28,7 @@ WIDTHS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"
         (range(3), "int64"),
         (memoryview(b"\x01\x02"), "uint8"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_dtype_where_none_is_named(data: Any, dtype: str, ops: Ops) -> None:
     array = ops.asarray(data)

@@ -18,6 +18,7 @@ __all__ = [
     "draw_uniform",
     "dtype_name",
     "from_bytes",
+    "item_size",
 ]
 
 
@@ -34,6 +35,11 @@ def draw_normal(seed: int, shape: Shape, mean: float, scale: float) -> Any:
 def draw_permutation(seed: int, n: int) -> Any:
     """The numbers 0 to n-1 in random order, as int64."""
     return _generator(seed).permutation(n)
+
+
+def item_size(dtype: Any) -> int:
+    """Bytes of one entry."""
+    return np.dtype(dtype).itemsize
 
 
 def from_bytes(data: bytes, dtype: str, shape: Sequence[int]) -> Any:

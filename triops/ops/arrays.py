@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from operator import index
 from typing import Any
 
 from triops.errors import DTypeError, ShapeError
@@ -50,7 +52,7 @@ class ArrayOps(OpsBase):
 
         Raises ShapeError for a negative extent.
         """
-        extents = (shape,) if isinstance(shape, int) else tuple(shape)
+        extents = (index(shape),) if hasattr(shape, "__index__") else tuple(map(index, shape))
         if any(extent < 0 for extent in extents):
             raise ShapeError(f"alloc: shape must not have a negative extent, got {extents}")
         return self.backend.alloc(extents, dtype, zeros=zeros)
@@ -62,7 +64,13 @@ class ArrayOps(OpsBase):
         return self.backend.to_numpy(array)
 
     def from_bytes(self, data: bytes, dtype: str, shape: Shape) -> Any:
-        """An array from its little-endian bytes in row order."""
+        """An array from its little-endian bytes in row order. Raises ShapeError where their number does not fit
+        the dtype and shape."""
+        size = math.prod(shape) * self.backend.host.item_size(dtype)
+        if len(data) != size:
+            raise ShapeError(
+                f"from_bytes: data of dtype {dtype} and shape {tuple(shape)} is {size} bytes, got {len(data)}"
+            )
         return self.backend.asarray(self.backend.host.from_bytes(data, dtype, tuple(shape)), None)
 
     def synchronize(self, *arrays: Array) -> None:

@@ -25,7 +25,7 @@ class RandomOps(OpsBase):
         hi: float = 1.0,
         dtype: DType = "float32",
     ) -> FloatsXd:
-        """Independent draws from [lo, hi), made on the host by Philox (Salmon et al. 2011, Parallel Random
+        """Independent draws from [lo, hi], made on the host by Philox (Salmon et al. 2011, Parallel Random
         Numbers: As Easy as 1, 2, 3) and rounded to `dtype`.
 
         seed: any integer from 0. Returns an array of that shape, bit-identical on every backend.

@@ -39,7 +39,7 @@ def draw_permutation(seed: int, n: int) -> Any:
 
 def item_size(dtype: Any) -> int:
     """Bytes of one entry."""
-    return np.dtype(dtype).itemsize
+    return int(np.dtype(dtype).itemsize)
 
 
 def from_bytes(data: bytes, dtype: str, shape: Sequence[int]) -> Any:

@@ -222,10 +222,14 @@ def _checked_dims(node: Model, saved: Any) -> dict[str, int]:
 def prepare_node_arrays(node: Model, saved: dict[str, Any]) -> Callable[[], None]:
     """Check saved parameters against this node's, by name and shape."""
     dims = {name: node.maybe_get_dim(name) for name in node.dim_names} | saved["dims"]
-    params = {
-        name: None if value is None else _decode(node, name, value, _expected_shape(node, name, dims))
-        for name, value in saved.get("params", {}).items()
-    }
+    params: dict[str, Any] = {}
+    for name, value in saved.get("params", {}).items():
+        params[name] = None if value is None else _decode(node, name, value, _expected_shape(node, name, dims))
+        if value is not None and name in node._specs:
+            # Where no dimension says how large the first array must be, it says so for the others.
+            for dim, extent in zip(node._specs[name].dims, params[name].shape, strict=True):
+                if isinstance(dim, str) and dims.get(dim) is None:
+                    dims[dim] = extent
     if "params" in saved and set(params) != set(node.param_names):
         raise LoadError(
             f"expected the parameters {sorted(node.param_names)}, the saved ones are {sorted(params)}"

@@ -39,10 +39,13 @@ class softmax_activation(Model):
 
 
 class noop(Model):
-    """Y = X, with the layers given inside and not called, as in Thinc."""
+    """Y = X, with the layers given inside, and neither called nor initialized here, as in Thinc."""
 
     def __init__(self, *layers: Model) -> None:
         super().__init__(layers=layers)
+
+    def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
+        """The samples are none of theirs."""
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         return X, lambda dY, sgd=None: dY

@@ -1,0 +1,136 @@
+"""What this machine is, as far as speed depends on it, in JSON's types. Names of people, hosts and paths are
+left out, so that a description can be shown to anyone."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import PurePath
+from typing import Any
+
+from triops.bench.cgroup import cgroup_limits
+from triops.bench.extras import load_extra
+
+__all__ = ["describe_gpus", "describe_machine", "describe_threads", "load_average"]
+
+# Those that decide which kernels a BLAS, XLA or a compiler picks, oldest first; "asimd" is ARM's NEON.
+_INSTRUCTION_SETS = (
+    "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16",
+    "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2",
+)  # fmt: skip
+_RENAMED = {"asimd": "neon", "asimddp": "dotprod"}
+
+_SETTINGS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES",
+    "JAX_PLATFORMS", "XLA_FLAGS",
+)  # fmt: skip
+
+
+def describe_machine() -> dict[str, Any]:
+    """CPU, memory in bytes, operating system, GPUs and threads. Raises BackendUnavailable where psutil or
+    py-cpuinfo is missing."""
+    psutil = load_extra("psutil", "psutil")
+    cpu = load_extra("cpuinfo", "py-cpuinfo2").get_cpu_info()
+    flags = set(cpu.get("flags", ()))
+    cpu_limit, memory_limit = cgroup_limits()
+    return {
+        "cpu": {
+            "model": cpu.get("brand_raw") or platform.processor() or platform.machine(),
+            "architecture": platform.machine(),
+            "physical_cores": psutil.cpu_count(logical=False),
+            "logical_cores": psutil.cpu_count(),
+            "usable_cores": _usable_cores(),
+            "cgroup_cpus": cpu_limit,
+            "instruction_sets": [_RENAMED.get(name, name) for name in _INSTRUCTION_SETS if name in flags],
+        },
+        "memory": {"total_bytes": psutil.virtual_memory().total, "cgroup_bytes": memory_limit},
+        "os": _describe_os(),
+        "gpus": describe_gpus(),
+        "threads": describe_threads(),
+    }
+
+
+def load_average() -> float:
+    """How many processes wanted a core in the last minute, on average; 0 on Windows when first asked. Raises
+    BackendUnavailable where psutil is missing."""
+    return float(load_extra("psutil", "psutil").getloadavg()[0])
+
+
+def describe_gpus() -> list[dict[str, Any]] | None:
+    """The GPUs that NVIDIA's management library shows: name, memory in bytes, driver. None where its Python
+    package, nvidia-ml-py, is not installed; an empty list where there is no driver or no GPU."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            {
+                "name": _text(pynvml.nvmlDeviceGetName(handle)),
+                "memory_bytes": _gpu_memory(pynvml, handle),
+                "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
+            }
+            for handle in handles
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu_memory(pynvml: Any, handle: Any) -> int | None:
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError:  # a GPU that shares the host's memory has none of its own
+        return None
+
+
+def describe_threads() -> dict[str, Any]:
+    """The environment's settings of threads and kernels, and the thread pools of the libraries that are loaded
+    by now, each with the package it came with. XLA's own pool, as wide as the usable cores, is not among them:
+    nothing shows it."""
+    from threadpoolctl import threadpool_info
+
+    keys = ("user_api", "internal_api", "version", "architecture", "threading_layer", "num_threads")
+    return {
+        "settings": {name: _without_paths(os.environ[name]) for name in _SETTINGS if os.environ.get(name)},
+        "pools": [
+            {key: pool[key] for key in keys if key in pool} | {"package": _package(pool["filepath"])}
+            for pool in threadpool_info()
+        ],
+    }
+
+
+def _describe_os() -> dict[str, str]:
+    description = {"system": platform.system(), "release": platform.release()}
+    try:
+        description["distribution"] = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        description["distribution"] = platform.platform(aliased=True, terse=True)
+    return description
+
+
+def _usable_cores() -> int | None:
+    """How many cores the scheduler may give to this process; not every system can tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _package(library: str) -> str | None:
+    """The Python package that a shared library came with, None for the system's own."""
+    folders = PurePath(library).parts
+    if "site-packages" not in folders:
+        return None
+    return folders[folders.index("site-packages") + 1].removesuffix(".libs")
+
+
+def _without_paths(value: str) -> str:
+    """A setting without the words that hold a path, such as where XLA is to dump its programs."""
+    return " ".join(word for word in value.split() if "/" not in word and "\\" not in word)
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name

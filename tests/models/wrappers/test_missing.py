@@ -1,0 +1,34 @@
+"""Without torch triops works, and says what to install once torch is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.interpreter import HIDE, run_python
+
+ASK = (
+    HIDE
+    + """
+hide({hidden!r})
+import triops.models
+try:
+    {ask}
+except triops.errors.BackendUnavailable as error:
+    print(error)
+"""
+)
+
+
+@pytest.mark.parametrize("hidden", ["torch", "safetensors"])
+@pytest.mark.parametrize("ask", ["triops.models.PyTorchWrapper", "from triops.models import PyTorchWrapper"])
+def test_a_wrapper_without_its_library_says_what_to_install(hidden: str, ask: str) -> None:
+    if hidden == "safetensors":
+        pytest.importorskip("torch")
+    said = run_python(ASK.format(hidden=hidden, ask=ask))
+    assert said.startswith("PyTorchWrapper needs the packages torch and safetensors")
+    assert repr(hidden) in said
+    assert "pip install 'triops[torch]'" in said
+
+
+def test_models_do_not_load_torch() -> None:
+    assert run_python("import sys, triops.models; print('torch' in sys.modules)") == "False"

@@ -202,5 +202,5 @@ def test_a_layer_outside_layers_is_named_when_it_is_used(ops: Ops) -> None:
         def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Any]:
             return self.inner.begin_update(X, drop)
 
-    with pytest.raises(UninitializedError, match=r"^linear: parameter W has no value yet"):
+    with pytest.raises(UninitializedError, match=r"^chain > 0:forgetful > linear: parameter W has no value yet"):
         chain(Forgetful()).initialize().predict(floats(ops, N, NI))

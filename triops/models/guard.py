@@ -62,29 +62,29 @@ def located(model: Model) -> Iterator[None]:
 
 def path_of(root: Model, leaf: Model) -> str:
     """The way from a model to a layer in it: `chain > 1:residual > 0:maxout`."""
-    return _path(root, leaf.id, leaf.name)
+    steps = _steps(root, leaf.id, set())
+    return leaf.name if steps is None else " > ".join([root.name, *steps])
 
 
 def locate(error: Exception, model: Model) -> None:
     """Called by each model on the error's way out: the innermost is where it happened, the outermost is
     where the path begins."""
     # The error keeps no model: it may be pickled to another process, or outlive the model by far.
-    layer, name = error.__dict__.setdefault("_triops_layer", (model.id, model.name))
-    path = _path(model, layer, name)
+    known = error.__dict__
+    layer, below = known.get("_triops_layer", (model.id, []))
+    steps = _steps(model, layer, set())
+    if steps is None:  # it comes from a model that is not among the layers of this one
+        layer, below, steps = model.id, known["_triops_path"], []
+    path = [model.name, *steps, *below]
+    known.update(_triops_layer=(layer, below), _triops_path=path)
     if isinstance(error, TriopsError):
-        error.layer_path = path
+        error.layer_path = " > ".join(path)
         return
-    note = error.__dict__.get("_triops_note")
-    notes = error.__dict__.setdefault("__notes__", [])
-    if note in notes:
-        notes.remove(note)
-    error.__dict__["_triops_note"] = f"in layer {path}"
-    notes.append(f"in layer {path}")
-
-
-def _path(root: Model, layer: int, name: str) -> str:
-    steps = _steps(root, layer, set())
-    return name if steps is None else " > ".join([root.name, *steps])
+    notes = known.setdefault("__notes__", [])
+    if known.get("_triops_note") in notes:
+        notes.remove(known["_triops_note"])
+    known["_triops_note"] = f"in layer {' > '.join(path)}"
+    notes.append(known["_triops_note"])
 
 
 def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:

@@ -12,6 +12,7 @@ from tests.models.samples import floats, ids
 from triops import Ops
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
 nn = torch.nn
 
 __all__ = ["CASES", "Case", "Own", "linear", "mlp", "nn", "torch", "wrapped"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.models.samples import floats, ids, ops_or_skip, other_ops
 from tests.models.wrappers.modules import CASES, Case, Own, linear, mlp, nn, torch, wrapped
 from triops import Ops, check_gradient, to_numpy
 from triops.errors import ArgumentError, ArrayOwnerError, DTypeError, ShapeError
-from triops.models import Adam, PyTorchWrapper, Relu, chain
+from triops.models import SGD, Adam, PyTorchWrapper, Relu, chain
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -376,6 +377,42 @@ def test_draws_go_on_where_a_saved_model_left_off(ops: Ops) -> None:
     model.begin_update(X)
     loaded = wrapped(noisy).from_bytes(model.to_bytes())
     assert_close(loaded.begin_update(X)[0], model.begin_update(X)[0])
+
+
+# -- threads
+
+
+def test_many_threads_predict_with_one_model(ops: Ops) -> None:
+    batches = [floats(ops, 6, 4, seed=seed) for seed in range(4)]
+    for make, training in ((lambda: nn.Sequential(mlp(), nn.Dropout(0.5)), True), (noisy, True), (mlp, False)):
+        model = wrapped(make).initialize(seed=1)
+        model.module.train(training)
+        expected = [to_numpy(model.predict(X)) for X in batches]
+
+        def work(number: int, model: Any = model, expected: Any = expected) -> None:
+            for _ in range(10):
+                assert_close([model.predict(X) for X in batches], list(expected))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        assert modes(model.module) == [training] * len(modes(model.module))
+
+
+def test_each_thread_trains_a_model_of_its_own(ops: Ops) -> None:
+    X, dY = floats(ops, 6, 4), floats(ops, 6, 3)
+
+    def train(model: Any) -> list[Any]:
+        for _ in range(10):
+            model.begin_update(X, drop=0.2)[1](dY, sgd=SGD(0.1))
+        return [to_numpy(model.get_param(name)) for name in model.param_names]
+
+    models = [wrapped(lambda: nn.Sequential(nn.Dropout(0.5), mlp())).initialize(seed=seed) for seed in range(6)]
+    before = torch.get_rng_state()
+    expected = [train(model.copy()) for model in models]
+    with ThreadPoolExecutor(6) as pool:
+        for trained, alone in zip(pool.map(train, models), expected, strict=True):
+            assert_close(trained, alone)
+    assert torch.equal(before, torch.get_rng_state())
 
 
 # -- initialize

@@ -253,17 +253,27 @@ def test_parameters_and_gradients_are_copies(ops: Ops) -> None:
         assert not model.module.bias.grad.any()
 
 
-def test_gradients_that_come_later_do_not_change_what_was_handed_out(ops: Ops) -> None:
+# What torch lays into one place: the gradients of X and p; those and dY; that of p and dY.
+ONE_PLACE = {
+    "X and p": lambda X, p: (X.view(-1) + p.view(-1)).exp(),
+    "X, p and dY": lambda X, p: X.view(-1) + p.view(-1),
+    "p and dY": lambda X, p: (X + p).view(-1),
+}
+
+
+@pytest.mark.parametrize("function", ONE_PLACE.values(), ids=ONE_PLACE)
+def test_gradients_that_come_later_do_not_change_what_was_handed_out(ops: Ops, function: Any) -> None:
     X = floats(ops, 2, 3)
-    model = wrapped(lambda: Own(lambda X, p: X.view(-1) + p.view(-1)), share=True)
+    model = wrapped(lambda: Own(function), share=True)
     dY = floats(ops, 6)
     dX = model.begin_update(X)[1](dY)
-    gradient, before = model.get_grad("p"), to_numpy(dY).copy()
+    arrays = dX, model.get_grad("p"), dY
+    before = [to_numpy(array).copy() for array in arrays]
     for _ in range(2):
         model.begin_update(X)[1](dY)
         nn.utils.clip_grad_norm_(model.module.parameters(), 1e-3)
-    for array in (dX, gradient, dY):
-        np.testing.assert_array_equal(to_numpy(array).ravel(), before)
+    for array, was in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(array), was)
 
 
 def test_what_an_optimizer_is_given_may_be_kept(ops: Ops) -> None:

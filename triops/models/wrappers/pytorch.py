@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -34,17 +33,13 @@ from triops.models.wrappers.torch_passes import (
     backward_pass,
     dense,
     forward_pass,
-    leaves_caller_memory_alone,
+    is_plain,
     map_tensors,
     recording,
 )
 from triops.models.wrappers.torch_state import state_from_bytes, state_to_bytes
 
 __all__ = ["PyTorchWrapper"]
-
-if hasattr(os, "register_at_fork"):
-    # The threads of torch's pool stay behind in the parent: a child that asks for them waits forever.
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class PyTorchWrapper(Model):
@@ -59,7 +54,8 @@ class PyTorchWrapper(Model):
     stays so. `drop` above 0 replaces the rate of the module's dropout layers. With `drop` None it runs in eval
     mode and records nothing. Torch's random numbers follow from the seed that `initialize` gets and from how
     many training passes there were; torch's own generator, the module's mode and its rates are afterwards what
-    they were before.
+    they were before. Forward passes of several threads take turns, except predictions of torch's own layers in
+    eval mode.
 
     The weights are the module's. `param_names` are those that require a gradient; `get_param` gives a copy, and
     `set_param` copies into the module's tensor. `initialize` changes none; it only makes those of lazy modules.
@@ -101,7 +97,8 @@ class PyTorchWrapper(Model):
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         modules = list(self.module.modules())
-        share = all(map(leaves_caller_memory_alone, modules)) if self.share is None else self.share
+        all_plain = all(map(is_plain, modules))
+        share = all_plain if self.share is None else self.share
         inputs: list[Any] = []
 
         def argument(x: Any) -> Any:
@@ -120,7 +117,8 @@ class PyTorchWrapper(Model):
             y = y.detach()
             return self._bridge.from_torch(y if share else y.clone())
 
-        with recording(drop is not None), forward_pass(modules, drop, self._next_seed(drop), self._device):
+        forward = forward_pass(modules, drop, self._next_seed(drop), self._device, all_plain)
+        with recording(drop is not None), forward:
             outputs = self.module(*map_tensors(argument, X if isinstance(X, list | tuple) else (X,)))
         pending = [outputs]
 

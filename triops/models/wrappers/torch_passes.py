@@ -3,8 +3,10 @@ module, the rates of its dropout layers, the random generators."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 from typing import Any
 
 import torch
@@ -12,7 +14,23 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from triops.errors import ArgumentError
 
-__all__ = ["backward_pass", "dense", "forward_pass", "leaves_caller_memory_alone", "map_tensors", "recording"]
+__all__ = ["backward_pass", "dense", "forward_pass", "is_plain", "map_tensors", "recording"]
+
+_DRAW_IN_EVAL_MODE = (torch.nn.FractionalMaxPool2d, torch.nn.FractionalMaxPool3d)
+
+_alone = RLock()
+
+
+def _after_fork() -> None:
+    # What other threads held, and the threads of torch's pool, stay behind in the parent: a child that waited for
+    # them would wait forever.
+    global _alone
+    _alone = RLock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def map_tensors(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -37,7 +55,7 @@ def recording(on: bool) -> AbstractContextManager[Any]:
     return nullcontext() if torch.is_grad_enabled() else torch.inference_mode(False)
 
 
-def leaves_caller_memory_alone(module: Any) -> bool:
+def is_plain(module: Any) -> bool:
     """Whether this layer is torch's own, works out of place, and has no hooks: then it neither writes to its
     input nor keeps its output. The losses are left out, since they can be given functions."""
     code = type(module).__module__
@@ -52,40 +70,61 @@ def leaves_caller_memory_alone(module: Any) -> bool:
 
 
 @contextmanager
-def forward_pass(modules: Sequence[Any], drop: float | None, seed: int, device: Any) -> Iterator[None]:
+def forward_pass(
+    modules: Sequence[Any], drop: float | None, seed: int, device: Any, all_plain: bool
+) -> Iterator[None]:
     """A block in which a module is in train mode, or in eval mode where `drop` is None, and torch draws from
     `seed`.
 
     modules: the module, and all inside it. drop: above 0, the rate of all dropout layers. Raises ArgumentError
-    where it is no rate.
+    where it is no rate. Modes and generators are everybody's, so one thread at a time runs such a block, unless
+    it needs neither.
     """
     if drop is not None and not 0 <= drop < 1:
         raise ArgumentError(f"drop must be from 0 up to, not including, 1, or None to predict, got {drop}")
-    module = modules[0]
-    wrong_mode = any(inner.training for inner in modules) if drop is None else not module.training
-    modes = [inner.training for inner in modules] if wrong_mode else []
+    if drop is None and all_plain and not any(isinstance(inner, _DRAW_IN_EVAL_MODE) for inner in modules):
+        with _alone:
+            changes_nothing = not any(inner.training for inner in modules)
+        if changes_nothing:
+            yield
+            return
+    with _alone, _mode(modules, drop), _draws(_generators(device), seed):
+        yield
+
+
+@contextmanager
+def _mode(modules: Sequence[Any], drop: float | None) -> Iterator[None]:
+    wrong = any(inner.training for inner in modules) if drop is None else not modules[0].training
+    modes = [inner.training for inner in modules] if wrong else []
     dropouts = [inner for inner in modules if isinstance(inner, _DropoutNd)] if drop else []
     rates = [dropout.p for dropout in dropouts]
-    generators = _generators(device)
-    drawn = [generator.get_state() for generator in generators]
     try:
-        if wrong_mode:
+        if wrong:
             _set_mode(modules, drop is not None)
         for dropout in dropouts:
             dropout.p = drop
-        for generator in generators:
-            generator.manual_seed(seed)
         yield
     finally:
-        for generator, state in zip(generators, drawn, strict=True):
-            generator.set_state(state)
         for dropout, rate in zip(dropouts, rates, strict=True):
             dropout.p = rate
-        if wrong_mode:
+        if wrong:
             _set_mode(modules, modes[0])
             for inner, mode in zip(modules, modes, strict=True):
                 if inner.training is not mode:
                     inner.training = mode
+
+
+@contextmanager
+def _draws(generators: Sequence[Any], seed: int) -> Iterator[None]:
+    # As torch.random.fork_rng and torch.manual_seed do it, without the other devices and a hundred microseconds.
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def backward_pass(modules: Sequence[Any], inputs: Sequence[Any], pairs: Sequence[tuple[Any, Any]]) -> None:

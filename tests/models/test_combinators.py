@@ -139,8 +139,12 @@ def test_initialize_needs_no_sample_where_every_width_is_known(ops: Ops) -> None
 
 
 def test_a_width_that_nothing_tells_is_named(ops: Ops) -> None:
-    with pytest.raises(UninitializedError, match=r"^chain > 1:softmax: dimension nO is not known yet"):
-        chain(Relu(NO), Softmax()).initialize(floats(ops, N, NI))
+    message = (
+        r"^chain > 1:softmax: dimension nO is not known yet: give it to the layer, or .* \(N, nI\) and \(N, nO\)"
+    )
+    for labels in (None, ops.asarray([0, 1, 2, 0, 1, 2]), [0, 1, 2, 0, 1, 2]):
+        with pytest.raises(UninitializedError, match=message):
+            chain(Relu(NO), Softmax()).initialize(floats(ops, N, NI), labels)
     with pytest.raises(UninitializedError, match=r"^chain > 0:concatenate > 1:relu: dimension nO"):
         chain(concatenate(Relu(2), Relu()), Softmax(3)).initialize(floats(ops, N, NI), floats(ops, N, 3))
 

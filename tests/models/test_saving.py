@@ -128,6 +128,16 @@ def test_a_loaded_model_trains_on(ops: Ops) -> None:
     assert_same(model, loaded)
 
 
+@pytest.mark.parametrize("change", [np.asfortranarray, lambda W: W.astype(">f4"), lambda W: W.T.copy().T])
+def test_the_layout_in_memory_is_not_saved(change: Any) -> None:
+    with use_ops("numpy"):
+        model, loaded = Linear(3, NI).initialize(), Linear(3, NI)
+    data = model.to_bytes()
+    model.set_param("W", change(model.get_param("W")))
+    assert model.to_bytes() == data
+    np.testing.assert_array_equal(loaded.from_bytes(data).get_param("W"), model.get_param("W"))
+
+
 def test_numpys_loaded_weights_can_be_written_to() -> None:
     with use_ops("numpy"):
         model = Linear(3, NI).from_bytes(Linear(3, NI).initialize().to_bytes())

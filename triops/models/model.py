@@ -215,8 +215,8 @@ class Model:
         if size is None:
             what = "is not known yet" if name in self._dims else "does not exist"
             raise UninitializedError(
-                f"dimension {name} {what}: give it to the layer, or call model.initialize(X, Y) with a "
-                f"sample batch"
+                f"dimension {name} {what}: give it to the layer, or call model.initialize(X, Y) with samples "
+                f"of shape (N, nI) and (N, nO)"
             )
         return size
 

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from triops import Model, Ops, use_ops
-from triops.models import SGD, Linear
-from triops.models.wrappers.pytorch import PyTorchWrapper
+from triops.models import SGD, Linear, PyTorchWrapper
 
 
 def sample(ops: Ops, seed: int, rows: int = 64) -> tuple[Any, Any]:

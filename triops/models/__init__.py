@@ -1,6 +1,8 @@
 """Layers, combinators, losses and optimizers, under Thinc's names. Models compute through their ops: no array
 framework is imported here."""
 
+from typing import TYPE_CHECKING
+
 from triops.models.check_gradient import GradientCheck, check_gradient
 from triops.models.combinators import add, chain, clone, concatenate, residual
 from triops.models.initializers import (
@@ -111,6 +113,9 @@ __all__ = [
     "uniform_init",
     "zero_init",
 ]
+
+if TYPE_CHECKING:
+    from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
 
 _WRAPPERS = {"PyTorchWrapper": "triops.models.wrappers.pytorch"}
 

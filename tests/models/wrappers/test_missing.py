@@ -22,8 +22,7 @@ except triops.errors.BackendUnavailable as error:
 @pytest.mark.parametrize("hidden", ["torch", "safetensors"])
 @pytest.mark.parametrize("ask", ["triops.models.PyTorchWrapper", "from triops.models import PyTorchWrapper"])
 def test_a_wrapper_without_its_library_says_what_to_install(hidden: str, ask: str) -> None:
-    if hidden == "safetensors":
-        pytest.importorskip("torch")
+    pytest.importorskip("torch" if hidden == "safetensors" else "safetensors")
     said = run_python(ASK.format(hidden=hidden, ask=ask))
     assert said.startswith("PyTorchWrapper needs the packages torch and safetensors")
     assert repr(hidden) in said

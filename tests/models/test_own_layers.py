@@ -151,6 +151,21 @@ def test_a_model_made_without_init_still_has_a_name_and_ops(ops: Ops) -> None:
     assert repr(model) == "Bare()"
 
 
+def test_a_mixin_may_bring_begin_update(ops: Ops) -> None:
+    class Doubling:
+        def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Any]:
+            Y, backprop = super().begin_update(2 * X, drop)  # type: ignore[misc]
+            return Y, lambda dY: 2 * backprop(dY)
+
+    class Doubled(Doubling, Scale):
+        pass
+
+    model = Doubled(NI).initialize()
+    check_gradient(model, floats(ops, N, NI))
+    model.begin_update(floats(ops, N, NI))[1](floats(ops, N, NI, seed=2), sgd=SGD(0.1))
+    assert not (params_of(model)[0] == 1).any()
+
+
 def test_a_name_can_be_chosen(ops: Ops) -> None:
     assert Block(NI, 3).name == "block"
     assert Model("tagger").name == "tagger"

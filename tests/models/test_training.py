@@ -58,8 +58,9 @@ def train(model: Model, optimizer: Any, *, drop: float = 0.0, steps: int = 20) -
     return losses
 
 
-@pytest.mark.parametrize("make", [lambda: SGD(1.0), lambda: Adam(0.03), lambda: RAdam(0.3)])
-@pytest.mark.parametrize("drop", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("make", "drop"), [(lambda: SGD(1.0), 0.0), (lambda: Adam(0.03), 0.1), (lambda: RAdam(0.3), 0.0)]
+)
 def test_a_model_learns(make: Callable[[], Any], drop: float, ops: Ops) -> None:
     model = network()
     losses = train(model, make(), drop=drop)

@@ -111,8 +111,9 @@ class Model:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "begin_update" in cls.__dict__:
-            cls.begin_update = guarded(cls.__dict__["begin_update"])  # type: ignore[method-assign]
+        owner = next(base for base in cls.__mro__ if "begin_update" in base.__dict__)
+        if owner is cls or not issubclass(owner, Model):  # a mixin is no Model, and so not wrapped yet
+            cls.begin_update = guarded(owner.__dict__["begin_update"])  # type: ignore[method-assign]
 
     # -- computing
 

@@ -126,7 +126,7 @@ def test_a_layer_wrong_for_what_comes_before_it(ops: Ops) -> None:
     assert "faulty: parameter" not in message
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_wrong_entry_of_a_large_matrix_is_found(ops: Ops, seed: int) -> None:
     with pytest.raises(GradientError, match="faulty: parameter W"):
         check(Faulty(60, 80, dW=one_entry_wrong(ops)), ops, seed=seed)

@@ -9,7 +9,18 @@ import numpy as np
 from triops import Model, to_numpy
 from triops.models import Dropout, Linear, Relu, one_init, residual
 
-__all__ = ["Bare", "Block", "IgnoresSgd", "Memory", "Power", "Scale", "UsesSgd", "failing", "predictions"]
+__all__ = [
+    "Bare",
+    "Block",
+    "IgnoresSgd",
+    "Memory",
+    "Power",
+    "Scale",
+    "TwoLayers",
+    "UsesSgd",
+    "failing",
+    "predictions",
+]
 
 
 class Scale(Model):
@@ -120,3 +131,21 @@ def predictions(model: Model, X: Any) -> Any:
 def failing(model: Model, X: Any) -> Any:
     """The same, with data of the wrong width."""
     return model.predict(model.ops.asarray(np.asarray(X)[:, 1:]))
+
+
+class TwoLayers(Model):
+    """Layers as attributes, as in PyTorch, with widths that do not follow from this model's own input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.first = Relu(hidden, width)
+        self.second = Linear(width, hidden)
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Any]:
+        hidden, backprop_first = self.first.begin_update(X, drop)
+        Y, backprop_second = self.second.begin_update(hidden, drop)
+
+        def backprop(dY: Any, sgd: Any = None) -> Any:
+            return backprop_first(backprop_second(dY))
+
+        return Y, backprop

@@ -142,7 +142,7 @@ def test_a_width_that_nothing_tells_is_named(ops: Ops) -> None:
     message = (
         r"^chain > 1:softmax: dimension nO is not known yet: give it to the layer, or .* \(N, nI\) and \(N, nO\)"
     )
-    for labels in (None, ops.asarray([0, 1, 2, 0, 1, 2]), [0, 1, 2, 0, 1, 2]):
+    for labels in (None, ops.asarray([0.0, 1.0, 2.0]), ["a", "b", "c"]):
         with pytest.raises(UninitializedError, match=message):
             chain(Relu(NO), Softmax()).initialize(floats(ops, N, NI), labels)
     with pytest.raises(UninitializedError, match=r"^chain > 0:concatenate > 1:relu: dimension nO"):

@@ -175,3 +175,18 @@ def test_an_initializer_that_fails_says_where(ops: Ops) -> None:
     with pytest.raises(ZeroDivisionError, match="on purpose") as caught:
         chain(Relu(NO, NI), Linear(NO, NO, init_W=broken)).initialize()
     assert caught.value.__notes__ == ["in layer chain > 1:linear"]
+
+
+def test_labels_tell_the_number_of_classes(ops: Ops) -> None:
+    for labels in (ops.asarray([0, 2, 1, 4, 0]), [0, 2, 1, 4, 0]):
+        assert chain(Relu(4), Softmax()).initialize(floats(ops, N, NI), labels).get_dim("nO") == 5
+
+
+def test_a_failed_initialize_can_be_done_again(ops: Ops) -> None:
+    model = chain(Linear(3), Relu(4, 5))
+    with pytest.raises(ShapeError, match="dimension nI: expected 5, got 3"):
+        model.initialize(floats(ops, N, NI))
+    assert [node.maybe_get_dim("nI") for node in model.layers] == [None, 5]
+    assert not model.layers[0].has_param("W")
+    model.layers[1] = Relu(4)
+    assert model.initialize(floats(ops, N, NI + 1)).get_dim("nI") == NI + 1

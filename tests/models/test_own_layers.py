@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models.own_layers import Bare, Block, IgnoresSgd, Memory, Power, Scale, UsesSgd, failing, predictions
+from tests.models.own_layers import (
+    Bare,
+    Block,
+    IgnoresSgd,
+    Memory,
+    Power,
+    Scale,
+    TwoLayers,
+    UsesSgd,
+    failing,
+    predictions,
+)
 from tests.models.samples import NI, N, floats, other_ops, params_of, shaken
 from triops import Model, Ops, check_gradient, to_numpy, use_ops
 from triops.errors import LoadError, ShapeError, TriopsError, UninitializedError
@@ -26,6 +37,7 @@ MAKERS: dict[str, Callable[[], Model]] = {
     "no parameters": lambda: Power(2.0),
     "state": lambda: Memory(NI),
     "container": lambda: Block(NI, NI),
+    "attributes": lambda: TwoLayers(NI, 2 * NI),
     "in a chain": lambda: chain(Scale(), residual(Bare(NI)), Block(NI, NI)),
 }
 
@@ -212,10 +224,20 @@ def test_a_layer_outside_layers_is_named_when_it_is_used(ops: Ops) -> None:
     class Forgetful(Model):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = Linear(3, NI)
+            self.inner = {"a": Linear(3, NI)}
 
         def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Any]:
-            return self.inner.begin_update(X, drop)
+            return self.inner["a"].begin_update(X, drop)
 
     with pytest.raises(UninitializedError, match=r"^chain > 0:forgetful > linear: parameter W has no value yet"):
         chain(Forgetful()).initialize().predict(floats(ops, N, NI))
+
+
+def test_a_layer_that_is_set_as_an_attribute_takes_the_place_of_the_one_before(ops: Ops) -> None:
+    model = TwoLayers(NI, 3)
+    second = model.second
+    model.second = Linear(NI, 3)
+    assert model.layers == [model.first, model.second]
+    model.again = model.first
+    assert model.layers == [model.first, model.second]
+    assert second not in model.layers

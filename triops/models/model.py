@@ -19,7 +19,7 @@ from triops.models.guard import guarded, locate, located
 from triops.models.initializers import Initializer, default_initializer
 from triops.models.seeds import default_seed, derive_seed
 from triops.ops import Ops, get_current_ops, get_ops
-from triops.ops.base import is_float
+from triops.ops.base import is_float, is_int
 from triops.types import Backprop, ParamKey
 
 __all__ = ["Model"]
@@ -58,9 +58,10 @@ class Model:
     Y's shape, an error names the layer's path in the model, and `backprop(dY, sgd)` applies `sgd` once the
     whole backward pass is done.
 
-    dims: sizes by name, None where a sample is to tell. layers: the models inside. attrs: settings that are
-    saved with the model: numbers, strings, lists and dicts of these. ops: what the model computes with; where
-    it is left out, what its layers compute with, or else the current ops. A model keeps its ops.
+    dims: sizes by name, None where a sample is to tell. layers: the models inside; a model that is set as an
+    attribute joins them. attrs: settings that are saved with the model: numbers, strings, lists and dicts of
+    these. ops: what the model computes with; where it is left out, what its layers compute with, or else the
+    current ops. A model keeps its ops.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Model:
     ) -> None:
         if name is not None:
             self.name = name
-        self.layers.extend(layers)
+        self.layers[:] = [*layers, *(layer for layer in self.layers if layer not in layers)]
         if ops is not None or self.layers:
             self.ops = ops or self.layers[0].ops
         self.attrs.update(attrs or {})
@@ -97,6 +98,17 @@ class Model:
         model._grads = {}
         model._state = {}
         return model
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A layer kept as an attribute is one of the layers: it is trained, saved and moved with the model.
+        replaced = self.__dict__.get(name)
+        super().__setattr__(name, value)
+        if not isinstance(value, Model) or any(value is layer for layer in self.layers):
+            return
+        if isinstance(replaced, Model) and replaced in self.layers:
+            self.layers[self.layers.index(replaced)] = value
+        else:
+            self.layers.append(value)
 
     name: str
     id: int
@@ -171,7 +183,7 @@ class Model:
         parameter in the model, on nothing else: they are the same bits on every backend.
         """
         seed = default_seed() if seed is None else seed
-        with located(self):
+        with located(self), self._unchanged_by_errors():
             self.infer_dims(X, Y)
             for name, spec in self._specs.items():
                 shape = tuple(self.get_dim(dim) if isinstance(dim, str) else dim for dim in spec.dims)
@@ -189,13 +201,30 @@ class Model:
         """Set nI and nO, where this model has them, to the widths of the samples."""
         if X is not None and "nI" in self._dims and _has_width(X):
             self.set_dim("nI", X.shape[-1], because=f"the sample X has shape {tuple(X.shape)}")
-        if Y is not None and self.has_dim("nO") is None and _has_width(Y):
-            self.set_dim("nO", Y.shape[-1], because=f"the sample Y has shape {tuple(Y.shape)}")
+        if Y is not None and self.has_dim("nO") is None:
+            if _has_width(Y):
+                self.set_dim("nO", Y.shape[-1], because=f"the sample Y has shape {tuple(Y.shape)}")
+            elif (highest := _highest_label(self.ops, Y)) is not None:
+                self.set_dim("nO", highest + 1, because="the labels in Y are classes from 0")
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
-        """Initialize the layers inside; a combinator says here what each one's samples are."""
+        """Initialize the layers inside; a combinator says here what each one's samples are. Without one a layer
+        that does not know its input's width takes it from X."""
         for i, layer in enumerate(self.layers):
-            layer.initialize(X, Y, derive_seed(seed, i))
+            layer.initialize(None if layer.has_dim("nI") else X, Y, derive_seed(seed, i))
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        before = [
+            (node, dict(node._dims), {name: node._params[name] for name in node._specs}) for node in self.walk()
+        ]
+        try:
+            yield
+        except BaseException:
+            for node, dims, params in before:
+                node._dims.update(dims)
+                node._params.update(params)
+            raise
 
     # -- dimensions
 
@@ -514,3 +543,12 @@ def _with_float_dtype(ops: Ops, dtype: str, array: Any) -> Any:
 
 def _has_width(data: Any) -> bool:
     return hasattr(data, "shape") and len(data.shape) > 1
+
+
+def _highest_label(ops: Ops, data: Any) -> int | None:
+    """The largest of labels in a list or a one-dimensional array of integers; None of anything else."""
+    if ops.backend.is_array(data):
+        data = ops.to_numpy(data).tolist() if data.ndim == 1 and is_int(data.dtype) else None
+    if not isinstance(data, list | tuple) or not all(type(label) is int for label in data):
+        return None
+    return max(data, default=None)

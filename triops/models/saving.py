@@ -1,5 +1,6 @@
-"""The saved form of a model: msgpack of its nodes in depth-first order, checked in full before anything in
-the model changes. Only numbers, strings, lists, maps and raw little-endian arrays: nothing that can run."""
+"""The saved form of a model: msgpack of its nodes in depth-first order and a checksum, checked in full before
+anything in the model changes. Only numbers, strings, lists, maps and raw little-endian arrays: nothing that can
+run."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -63,12 +65,13 @@ def to_bytes(model: Model, exclude: frozenset[str]) -> bytes:
         saved = {"type": type(node).__name__, "dims": node._dims, "attrs": node.attrs, **node.save_node()}
         nodes.append({key: value for key, value in saved.items() if key not in exclude})
     try:
-        return _pack({"magic": _MAGIC, "format": _FORMAT, "nodes": nodes})
+        packed = _pack({"magic": _MAGIC, "format": _FORMAT, "nodes": nodes})
     except (TypeError, ValueError, OverflowError) as error:
         raise SaveError(
             f"{_unsaveable(model, nodes)}: attrs or state hold something that msgpack cannot save ({error}): "
             f"keep numbers, strings, lists and maps there, and arrays of the model's ops in set_state alone"
         ) from error
+    return packed + _checksum(packed)
 
 
 def node_arrays(node: Model) -> dict[str, Any]:
@@ -115,6 +118,10 @@ def _encode(node: Model, name: str, value: Any) -> Any:
         )
     little = host.astype(host.dtype.newbyteorder("<"), copy=False)
     return {"dtype": dtype, "shape": list(host.shape), "data": little.tobytes()}
+
+
+def _checksum(data: bytes | bytearray | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
 
 
 def _pack(saved: Any) -> bytes:
@@ -166,8 +173,10 @@ def from_bytes(model: Model, data: bytes, exclude: frozenset[str]) -> None:
 def _read_nodes(data: bytes) -> list[dict[str, Any]]:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise LoadError(f"a saved model is bytes, got {type(data).__name__}: use from_disk for a path")
+    unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=max(len(data), 1))
     try:
-        content = msgpack.unpackb(data, raw=False, strict_map_key=False)
+        unpacker.feed(data)
+        content = unpacker.unpack()
     except Exception as error:
         raise LoadError(
             f"not a saved model, or a damaged one: {len(data)} bytes that do not read as msgpack "
@@ -180,6 +189,9 @@ def _read_nodes(data: bytes) -> list[dict[str, Any]]:
             f"the saved model has format {content.get('format')!r}, this triops reads {_FORMAT}: load it "
             f"with the version that saved it"
         )
+    end = unpacker.tell()
+    if bytes(data[end:]) != _checksum(data[:end]):
+        raise LoadError("the saved model is damaged: its checksum is wrong: get a whole copy of it")
     nodes = content.get("nodes")
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise LoadError("the saved model is damaged: it has no list of layers")

@@ -7,11 +7,11 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import pytest
 
 from tests.models.samples import floats, other_ops
+from tests.models.sealed import opened, sealed
 from tests.models.wrappers.modules import CASES, nn, torch, wrapped
 from triops import Model, Ops, to_numpy, use_ops
 from triops.errors import LoadError, SaveError
@@ -67,15 +67,15 @@ def assert_differ(state: dict[str, Any], other: dict[str, Any]) -> None:
 
 def payload(model: Model) -> bytes:
     """The bytes of safetensors in a saved wrapper."""
-    data = msgpack.unpackb(model.to_bytes())["nodes"][0]["params"]
+    data = opened(model.to_bytes())["nodes"][0]["params"]
     assert isinstance(data, bytes)
     return data
 
 
 def with_payload(model: Model, data: Any) -> bytes:
-    content = msgpack.unpackb(model.to_bytes())
+    content = opened(model.to_bytes())
     content["nodes"][0]["params"] = data
-    packed: bytes = msgpack.packb(content)
+    packed = sealed(content)
     return packed
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from triops.models.combinators.combinator import Combinator
 from triops.models.model import Model
+from triops.models.seeds import derive_seed
 
 __all__ = ["Parallel"]
 
@@ -23,7 +24,9 @@ class Parallel(Combinator):
         """The layers infer theirs."""
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
-        super().initialize_layers(X, self.sample_for_layers(Y), seed)
+        wanted = self.sample_for_layers(Y)
+        for i, layer in enumerate(self.layers):
+            layer.initialize(X, wanted, derive_seed(seed, i))
         self.take_dims()
 
     def sample_for_layers(self, Y: Any) -> Any:

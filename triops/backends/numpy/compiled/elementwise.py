@@ -1,0 +1,231 @@
+"""Activations and their gradients, one scalar function each; a loop is built around every one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from triops.backends.numpy.compiled.build import Kernel, inlined
+from triops.backends.numpy.compiled.scalar import (
+    F,
+    erf,
+    exp,
+    expm1,
+    keep_nan,
+    sigmoid,
+    softplus,
+    tanh,
+)
+
+__all__ = ["ELEMENTWISE"]
+
+_SQRT_HALF = F(math.sqrt(0.5))
+_RSQRT_2PI = F(1.0 / math.sqrt(2.0 * math.pi))
+_GELU_SCALE = F(math.sqrt(2.0 / math.pi))
+_GELU_CUBE = F(0.044715)
+_STRAIGHT = F(20.0)  # beyond it tanh(softplus(x)) is 1 in float32
+_FLAT = F(12.0)  # beyond it the gradient of gelu_approx is 0 or 1 in float32
+
+
+@inlined
+def relu(x: Any) -> Any:
+    return keep_nan(x, max(x, F(0)))
+
+
+@inlined
+def backprop_relu(dy: Any, y: Any) -> Any:
+    return dy if y > F(0) else F(0)
+
+
+@inlined
+def backprop_sigmoid(dy: Any, y: Any) -> Any:
+    return dy * y * (F(1) - y)
+
+
+@inlined
+def backprop_tanh(dy: Any, y: Any) -> Any:
+    return dy * (F(1) - y * y)
+
+
+@inlined
+def clipped_linear(x: Any, slope: Any, offset: Any, low: Any, high: Any) -> Any:
+    line = x * slope + offset
+    return keep_nan(line, min(max(line, low), high))
+
+
+@inlined
+def backprop_clipped_linear(dy: Any, x: Any, slope: Any, offset: Any, low: Any, high: Any) -> Any:
+    line = x * slope + offset
+    return dy * slope if (line > low) & (line < high) else F(0)
+
+
+@inlined
+def hard_swish(x: Any) -> Any:
+    return x * min(max(x * F(0.2) + F(0.5), F(0)), F(1))
+
+
+@inlined
+def backprop_hard_swish(dy: Any, x: Any) -> Any:
+    inside = x * F(0.4) + F(0.5)
+    return dy * (F(1) if x > F(2.5) else (F(0) if x < F(-2.5) else inside))
+
+
+@inlined
+def hard_swish_mobilenet(x: Any) -> Any:
+    return x * (min(max(x + F(3), F(0)), F(6)) * F(1 / 6))
+
+
+@inlined
+def backprop_hard_swish_mobilenet(dy: Any, x: Any) -> Any:
+    inside = (x * F(2) + F(3)) * F(1 / 6)
+    return dy * (F(1) if x > F(3) else (F(0) if x < F(-3) else inside))
+
+
+@inlined
+def swish(x: Any) -> Any:
+    return x * sigmoid(x)
+
+
+@inlined
+def backprop_swish(dy: Any, x: Any) -> Any:
+    share = sigmoid(x)
+    return dy * (share + x * share * (F(1) - share))
+
+
+@inlined
+def dish(x: Any) -> Any:
+    size = abs(x)
+    large = size > F(1e18)
+    root = size if large else np.sqrt(F(1) + x * x)
+    below = F(1) / (root * (root + size))
+    return F(0.5) * x * (below if x < F(0) else x / root + F(1))
+
+
+@inlined
+def backprop_dish(dy: Any, x: Any) -> Any:
+    size = abs(x)
+    root = size if size > F(1e18) else np.sqrt(F(1) + x * x)
+    sine = x / root
+    return dy * (F(0.5) + sine - F(0.5) * sine * sine * sine)
+
+
+@inlined
+def backprop_softplus(dy: Any, x: Any) -> Any:
+    return dy * sigmoid(x)
+
+
+@inlined
+def mish(x: Any) -> Any:
+    # tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2)
+    e = exp(min(x, _STRAIGHT))
+    n = e * (e + F(2))
+    return keep_nan(x, x * (n / (n + F(2))))
+
+
+@inlined
+def backprop_mish(dy: Any, x: Any) -> Any:
+    e = exp(min(x, _STRAIGHT))
+    n = e * (e + F(2))
+    below = F(1) / (n + F(2))
+    slope = F(4) * (n + F(1)) * below * below
+    dx = n * below + (x * (e / (e + F(1))) * slope if x < _STRAIGHT else F(0))
+    return dy * keep_nan(x, dx)
+
+
+@inlined
+def gelu(x: Any) -> Any:
+    return x * (F(0.5) + F(0.5) * erf(x * _SQRT_HALF))
+
+
+@inlined
+def backprop_gelu(dy: Any, x: Any) -> Any:
+    cdf = F(0.5) + F(0.5) * erf(x * _SQRT_HALF)
+    return dy * (cdf + x * (_RSQRT_2PI * exp(F(-0.5) * x * x)))
+
+
+@inlined
+def gelu_approx(x: Any) -> Any:
+    return F(0.5) * x * (F(1) + tanh(_GELU_SCALE * (x + _GELU_CUBE * x * x * x)))
+
+
+@inlined
+def backprop_gelu_approx(dy: Any, x: Any) -> Any:
+    z = min(max(x, -_FLAT), _FLAT)
+    t = tanh(_GELU_SCALE * (z + _GELU_CUBE * z * z * z))
+    slope = _GELU_SCALE * (F(1) + F(3) * _GELU_CUBE * z * z)
+    return dy * keep_nan(x, F(0.5) + F(0.5) * t + F(0.5) * z * (F(1) - t * t) * slope)
+
+
+@inlined
+def elu(x: Any, alpha: Any) -> Any:
+    return keep_nan(x, x if x > F(0) else alpha * expm1(min(x, F(0))))
+
+
+@inlined
+def backprop_elu(dy: Any, y: Any, alpha: Any) -> Any:
+    return dy * (F(1) if y > F(0) else y + alpha)
+
+
+class _Form(NamedTuple):
+    function: Any
+    arrays: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+
+
+_X, _DY = ("X",), ("dY", "saved")
+_LINE = ("slope", "offset", "min_val", "max_val")
+_TABLE = {
+    "relu": _Form(relu, _X),
+    "backprop_relu": _Form(backprop_relu, _DY),
+    "sigmoid": _Form(sigmoid, _X),
+    "backprop_sigmoid": _Form(backprop_sigmoid, _DY),
+    "tanh": _Form(tanh, _X),
+    "backprop_tanh": _Form(backprop_tanh, _DY),
+    "erf": _Form(erf, _X),
+    "clipped_linear": _Form(clipped_linear, _X, _LINE),
+    "backprop_clipped_linear": _Form(backprop_clipped_linear, _DY, _LINE),
+    "hard_swish": _Form(hard_swish, _X),
+    "backprop_hard_swish": _Form(backprop_hard_swish, _DY),
+    "hard_swish_mobilenet": _Form(hard_swish_mobilenet, _X),
+    "backprop_hard_swish_mobilenet": _Form(backprop_hard_swish_mobilenet, _DY),
+    "swish": _Form(swish, _X),
+    "backprop_swish": _Form(backprop_swish, _DY),
+    "dish": _Form(dish, _X),
+    "backprop_dish": _Form(backprop_dish, _DY),
+    "softplus": _Form(softplus, _X),
+    "backprop_softplus": _Form(backprop_softplus, _DY),
+    "mish": _Form(mish, _X),
+    "backprop_mish": _Form(backprop_mish, _DY),
+    "gelu": _Form(gelu, _X),
+    "backprop_gelu": _Form(backprop_gelu, _DY),
+    "gelu_approx": _Form(gelu_approx, _X),
+    "backprop_gelu_approx": _Form(backprop_gelu_approx, _DY),
+    "elu": _Form(elu, _X, ("alpha",)),
+    "backprop_elu": _Form(backprop_elu, _DY, ("alpha",)),
+}
+
+_THRESHOLD = 16_384  # entries from which a second thread pays
+
+
+def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
+    entries = [f"{array}[i]" for array in form.arrays]
+    source = (
+        f"def kernel({', '.join((*form.arrays, 'out', *form.settings))}):\n"
+        f"    for i in prange(out.size):\n"
+        f"        out[i] = function({', '.join((*entries, *form.settings))})\n"
+    )
+    kernel = Kernel(name, source, {"function": form.function}, threshold=_THRESHOLD)
+
+    def call(*arrays: Any, **settings: float) -> Any:
+        out = np.empty(arrays[0].shape, np.float32)
+        numbers = [F(settings[setting]) for setting in form.settings]
+        kernel(out.size, *(array.reshape(-1) for array in arrays), out.reshape(-1), *numbers)
+        return out
+
+    return call
+
+
+ELEMENTWISE = {name: _elementwise(name, form) for name, form in _TABLE.items()}

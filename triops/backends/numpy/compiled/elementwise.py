@@ -214,10 +214,11 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     entries = [f"{array}[i]" for array in form.arrays]
     source = (
         f"def kernel({', '.join((*form.arrays, 'out', *form.settings))}):\n"
-        f"    for i in prange(out.size):\n"
+        f"    for i in range(out.size):\n"
         f"        out[i] = function({', '.join((*entries, *form.settings))})\n"
     )
-    kernel = Kernel(name, source, {"function": form.function}, threshold=_THRESHOLD)
+    sliced = dict.fromkeys((*form.arrays, "out"), 1)
+    kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=_THRESHOLD)
 
     def call(*arrays: Any, **settings: float) -> Any:
         out = np.empty(arrays[0].shape, np.float32)

@@ -27,6 +27,26 @@ def _float_of_bits(typing_context: Any, bits: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _bits_of_float(typing_context: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@inlined
+def order(x: Any) -> Any:
+    """An integer that is ordered as floats are: the maximum of integers vectorises, that of floats does not."""
+    bits = _bits_of_float(x)
+    return bits ^ ((bits >> I(31)) & I(0x7FFFFFFF))
+
+
+@inlined
+def unorder(key: Any) -> Any:
+    return _float_of_bits(key ^ ((key >> I(31)) & I(0x7FFFFFFF)))
+
+
 @inlined
 def split_exp(x: Any) -> Any:
     """exp x = scale (1 + rest): Cody and Waite's reduction, and Cephes' polynomial (expf) for the rest."""

@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
+from triops.backends.numpy.compiled.maxout import MAXOUT
+from triops.backends.numpy.compiled.random import RANDOM
+from triops.backends.numpy.compiled.rows import ROWS
+from triops.backends.numpy.compiled.tables import TABLES
+from triops.backends.numpy.compiled.updates import UPDATES
 
 __all__ = ["COMPILED"]
 
-COMPILED: Mapping[str, Callable[..., Any]] = {**ELEMENTWISE}
+COMPILED: Mapping[str, Callable[..., Any]] = {
+    **ELEMENTWISE,
+    **ROWS,
+    **MAXOUT,
+    **TABLES,
+    **RANDOM,
+    **UPDATES,
+}

@@ -1,0 +1,74 @@
+"""Maxout. The loop over pieces is written out for each number of pieces, so that the loop over entries
+vectorises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F, I
+
+__all__ = ["MAXOUT"]
+
+_THRESHOLD = 8_192  # entries from which a second thread pays
+_LONGEST = 8  # pieces that are written out
+
+
+@cache
+def _forward(P: int) -> Kernel:
+    lines = [
+        "def kernel(X, best, which):",
+        "    for i in range(best.size):",
+        f"        top = X[{P} * i]",
+        "        index = I(0)",
+    ]
+    for p in range(1, P):
+        lines += [
+            f"        x = X[{P} * i + {p}]",
+            "        better = (x > top) | ((x != x) & (top == top))",
+            "        top = x if better else top",
+            f"        index = I({p}) if better else index",
+        ]
+    lines += ["        best[i] = top", "        which[i] = index"]
+    sliced = {"X": P, "best": 1, "which": 1}
+    return Kernel((f"maxout_{P}", "\n".join(lines)), {"I": I}, sliced, threshold=_THRESHOLD)
+
+
+@cache
+def _backward(P: int) -> Kernel:
+    lines = [
+        "def kernel(dY, which, dX):",
+        "    for i in range(dY.size):",
+        "        dy = dY[i]",
+        "        index = which[i]",
+        *(f"        dX[{P} * i + {p}] = dy if index == I({p}) else F(0)" for p in range(P)),
+    ]
+    sliced = {"dY": 1, "which": 1, "dX": P}
+    return Kernel(
+        (f"backprop_maxout_{P}", "\n".join(lines)), {"I": I, "F": F}, sliced, threshold=_THRESHOLD
+    )
+
+
+def maxout(X: Any) -> Any:
+    P = X.shape[-1]
+    if P > _LONGEST:
+        return NotImplemented
+    best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
+    _forward(P)(best.size, X.reshape(-1), best.reshape(-1), which.reshape(-1))
+    return best, which
+
+
+def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
+    if P > _LONGEST:
+        return NotImplemented
+    dX = np.empty((*dY.shape, P), np.float32)
+    indices = which.astype(np.int32, copy=False).reshape(-1)
+    _backward(P)(dY.size, dY.reshape(-1), indices, dX.reshape(-1))
+    return dX
+
+
+MAXOUT: Mapping[str, Callable[..., Any]] = {"maxout": maxout, "backprop_maxout": backprop_maxout}

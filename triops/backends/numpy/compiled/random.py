@@ -1,0 +1,47 @@
+"""The dropout mask, bit for bit as its formula gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.build import Kernel, inlined
+from triops.backends.numpy.compiled.scalar import F
+
+__all__ = ["RANDOM"]
+
+U = np.uint32
+_THRESHOLD = 16_384  # entries from which a second thread pays
+_GOLDEN = U(0x9E3779B9)
+_FIRST, _SECOND = U(0x7FEB352D), U(0x846CA68B)
+_UNIT = F(2.0**-24)
+
+
+@inlined
+def mix(x: Any) -> Any:
+    # Numba makes a product or sum of 32-bit numbers 64 bits wide unless told otherwise.
+    x = U(U(x ^ (x >> U(16))) * _FIRST)
+    x = U(U(x ^ (x >> U(15))) * _SECOND)
+    return U(x ^ (x >> U(16)))
+
+
+def dropout_entries(seed: Any, step: Any, rate: Any, out: Any, start: int) -> None:
+    key = mix(U(mix(seed) ^ U(step * _GOLDEN)))
+    scale = F(1) / (F(1) - rate)
+    for i in range(out.size):
+        bits = mix(U(mix(U(U(start + i) ^ key)) + key))
+        out[i] = scale if F(bits >> U(8)) * _UNIT >= rate else F(0)
+
+
+_dropout = Kernel(dropout_entries, globals(), {"out": 1}, threshold=_THRESHOLD)
+
+
+def dropout_mask(seed: Any, step: Any, drop: float, *, shape: tuple[int, ...], dtype: str) -> Any:
+    out = np.empty(shape, np.float32)
+    _dropout(out.size, seed, step, F(drop), out.reshape(-1))
+    return out.astype(dtype, copy=False)
+
+
+RANDOM: Mapping[str, Callable[..., Any]] = {"dropout_mask": dropout_mask}

@@ -1,0 +1,226 @@
+"""Softmax, cross-entropy and layer normalisation: each row is read into the cache once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.build import FASTER, Kernel
+from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
+
+__all__ = ["ROWS"]
+
+_THRESHOLD = 64  # rows from which a second thread pays
+_LOWEST_KEY = I(-(2**31))
+
+
+def softmax_rows(X: Any, Y: Any, cold: Any) -> None:
+    for i in range(X.shape[0]):
+        key = _LOWEST_KEY
+        for j in range(X.shape[1]):
+            key = max(key, order(X[i, j]))
+        top = unorder(key)
+        total = F(0)
+        for j in range(X.shape[1]):
+            x = (X[i, j] - top) * cold
+            e = keep_nan(x, exp(x))
+            Y[i, j] = e
+            total += e
+        share = F(1) / total
+        for j in range(X.shape[1]):
+            Y[i, j] *= share
+
+
+def backprop_softmax_rows(dY: Any, Y: Any, dX: Any, cold: Any) -> None:
+    for i in range(Y.shape[0]):
+        total = F(0)
+        for j in range(Y.shape[1]):
+            total += Y[i, j] * dY[i, j]
+        for j in range(Y.shape[1]):
+            dX[i, j] = Y[i, j] * (dY[i, j] - total) * cold
+
+
+def log_softmax_rows(X: Any, Y: Any) -> None:
+    for i in range(X.shape[0]):
+        key = _LOWEST_KEY
+        for j in range(X.shape[1]):
+            key = max(key, order(X[i, j]))
+        top = unorder(key)
+        total = F(0)
+        for j in range(X.shape[1]):
+            x = X[i, j] - top
+            total += keep_nan(x, exp(x))
+        log_total = F(math.log(total))
+        for j in range(X.shape[1]):
+            Y[i, j] = (X[i, j] - top) - log_total
+
+
+def backprop_log_softmax_rows(dY: Any, Y: Any, dX: Any) -> None:
+    for i in range(Y.shape[0]):
+        total = F(0)
+        for j in range(Y.shape[1]):
+            total += dY[i, j]
+        for j in range(Y.shape[1]):
+            dX[i, j] = dY[i, j] - keep_nan(Y[i, j], exp(Y[i, j])) * total
+
+
+def cross_entropy_rows(X: Any, T: Any, losses: Any, dX: Any) -> None:
+    for i in range(X.shape[0]):
+        key = _LOWEST_KEY
+        for j in range(X.shape[1]):
+            key = max(key, order(X[i, j]))
+        top = unorder(key)
+        total = F(0)
+        mass = F(0)
+        for j in range(X.shape[1]):
+            x = X[i, j] - top
+            e = keep_nan(x, exp(x))
+            dX[i, j] = e
+            total += e
+            mass += T[i, j]
+        log_total = F(math.log(total))
+        scale = mass / total
+        loss = F(0)
+        for j in range(X.shape[1]):
+            t = T[i, j]
+            loss -= t * ((X[i, j] - top) - log_total) if t != F(0) else F(0)
+            dX[i, j] = dX[i, j] * scale - t
+        losses[i] = loss
+
+
+def layer_norm_rows(X: Any, G: Any, b: Any, Y: Any, mu: Any, rstd: Any, eps: Any) -> None:
+    for i in range(X.shape[0]):
+        total = F(0)
+        for j in range(X.shape[1]):
+            total += X[i, j]
+        mean = total / F(X.shape[1])
+        square = F(0)
+        for j in range(X.shape[1]):
+            centred = X[i, j] - mean
+            square += centred * centred
+        scale = F(1) / np.sqrt(square / F(X.shape[1]) + eps)
+        for j in range(X.shape[1]):
+            Y[i, j] = (X[i, j] - mean) * scale * G[j] + b[j]
+        mu[i] = mean
+        rstd[i] = scale
+
+
+def backprop_layer_norm_rows(
+    dY: Any, X: Any, mu: Any, rstd: Any, G: Any, dX: Any, dG: Any, db: Any, part: int
+) -> None:
+    # Each slice has sums of its own for the parameters.
+    for i in range(dY.shape[0]):
+        mean, scale = mu[i], rstd[i]
+        total = F(0)
+        along = F(0)
+        for j in range(dY.shape[1]):
+            xhat = (X[i, j] - mean) * scale
+            g = dY[i, j] * G[j]
+            total += g
+            along += g * xhat
+            dG[part, j] += dY[i, j] * xhat
+            db[part, j] += dY[i, j]
+        total = total / F(dY.shape[1])
+        along = along / F(dY.shape[1])
+        for j in range(dY.shape[1]):
+            xhat = (X[i, j] - mean) * scale
+            dX[i, j] = scale * (dY[i, j] * G[j] - total - xhat * along)
+
+
+def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
+    return Kernel(
+        function, globals(), dict.fromkeys(sliced, 1), fastmath=FASTER, threshold=_THRESHOLD
+    )
+
+
+_softmax = _kernel(softmax_rows, "X", "Y")
+_backprop_softmax = _kernel(backprop_softmax_rows, "dY", "Y", "dX")
+_log_softmax = _kernel(log_softmax_rows, "X", "Y")
+_backprop_log_softmax = _kernel(backprop_log_softmax_rows, "dY", "Y", "dX")
+_cross_entropy = _kernel(cross_entropy_rows, "X", "T", "losses", "dX")
+_layer_norm = _kernel(layer_norm_rows, "X", "Y", "mu", "rstd")
+_backprop_layer_norm = _kernel(backprop_layer_norm_rows, "dY", "X", "mu", "rstd", "dX")
+
+
+def softmax(X: Any, *, axis: int, temperature: float) -> Any:
+    if axis != X.ndim - 1:
+        return NotImplemented
+    Y = np.empty(X.shape, np.float32)
+    _softmax(_count(X), _rows(X), _rows(Y), F(1.0 / temperature))
+    return Y
+
+
+def backprop_softmax(dY: Any, Y: Any, *, axis: int, temperature: float) -> Any:
+    if axis != Y.ndim - 1:
+        return NotImplemented
+    dX = np.empty(Y.shape, np.float32)
+    _backprop_softmax(_count(Y), _rows(dY), _rows(Y), _rows(dX), F(1.0 / temperature))
+    return dX
+
+
+def log_softmax(X: Any, *, axis: int) -> Any:
+    if axis != X.ndim - 1:
+        return NotImplemented
+    Y = np.empty(X.shape, np.float32)
+    _log_softmax(_count(X), _rows(X), _rows(Y))
+    return Y
+
+
+def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
+    if axis != Y.ndim - 1:
+        return NotImplemented
+    dX = np.empty(Y.shape, np.float32)
+    _backprop_log_softmax(_count(Y), _rows(dY), _rows(Y), _rows(dX))
+    return dX
+
+
+def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
+    losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
+    _cross_entropy(_count(X), _rows(X), _rows(T), losses, dX)
+    return losses, dX
+
+
+def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
+    Y = np.empty(X.shape, np.float32)
+    mu, rstd = (np.empty((*X.shape[:-1], 1), np.float32) for _ in range(2))
+    _layer_norm(
+        _count(X), _rows(X), np.ascontiguousarray(G), np.ascontiguousarray(b), _rows(Y), mu.reshape(-1),
+        rstd.reshape(-1), F(eps),
+    )  # fmt: skip
+    return Y, mu, rstd
+
+
+def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[Any, Any, Any]:
+    width = dY.shape[-1]
+    dX = np.empty(dY.shape, np.float32)
+    # Short sums keep their digits: a slice has at most some hundred rows.
+    slices = max(1, min(64, _count(dY) // 64))
+    dG, db = np.zeros((slices, width), np.float32), np.zeros((slices, width), np.float32)
+    _backprop_layer_norm(
+        _count(dY), _rows(dY), _rows(X), mu.reshape(-1), rstd.reshape(-1), np.ascontiguousarray(G), _rows(dX),
+        dG, db, slices=slices,
+    )  # fmt: skip
+    return dX, dG.sum(axis=0), db.sum(axis=0)
+
+
+def _count(array: Any) -> int:
+    count: int = array.size // array.shape[-1]
+    return count
+
+
+def _rows(array: Any) -> Any:
+    return np.ascontiguousarray(array).reshape(-1, array.shape[-1])
+
+
+ROWS: Mapping[str, Callable[..., Any]] = {
+    "softmax": softmax,
+    "backprop_softmax": backprop_softmax,
+    "log_softmax": log_softmax,
+    "backprop_log_softmax": backprop_log_softmax,
+    "cross_entropy": cross_entropy,
+    "layer_norm": layer_norm,
+    "backprop_layer_norm": backprop_layer_norm,
+}

@@ -1,0 +1,168 @@
+"""Optimizer steps, each in one pass over its arrays. Moments are updated where they are, which the ops allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.build import FAST, FASTER, Kernel
+from triops.backends.numpy.compiled.scalar import F
+
+__all__ = ["UPDATES"]
+
+_THRESHOLD = 16_384  # entries from which a second thread pays
+
+
+def sgd_step(W: Any, dW: Any, out: Any, learn_rate: Any, keep: Any) -> None:
+    for i in range(out.size):
+        out[i] = keep * W[i] - learn_rate * dW[i]
+
+
+def sgd_momentum_step(
+    W: Any, dW: Any, velocity: Any, out: Any, learn_rate: Any, momentum: Any, keep: Any, ahead: Any
+) -> None:
+    for i in range(out.size):
+        v = momentum * velocity[i] + dW[i]
+        velocity[i] = v
+        step = dW[i] + momentum * v if ahead else v
+        out[i] = keep * W[i] - learn_rate * step
+
+
+def adam_step(
+    W: Any, dW: Any, mom1: Any, mom2: Any, out: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any,
+    eps: Any, rate: Any, inverse_root: Any, keep: Any,
+) -> None:  # fmt: skip
+    for i in range(out.size):
+        g = dW[i]
+        m = beta1 * mom1[i] + rest1 * g
+        v = beta2 * mom2[i] + rest2 * g * g
+        mom1[i] = m
+        mom2[i] = v
+        out[i] = keep * W[i] - rate * m / (np.sqrt(v) * inverse_root + eps)
+
+
+def radam_step(
+    W: Any, dW: Any, mom1: Any, mom2: Any, out: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any,
+    eps: Any, rate: Any, rectifier: Any, keep: Any,
+) -> None:  # fmt: skip
+    for i in range(out.size):
+        g = dW[i]
+        m = beta1 * mom1[i] + rest1 * g
+        v = beta2 * mom2[i] + rest2 * g * g
+        mom1[i] = m
+        mom2[i] = v
+        adaptive = rectifier / (np.sqrt(v) + eps) if rectifier > F(0) else F(1)
+        out[i] = keep * W[i] - rate * m * adaptive
+
+
+def average_step(ema: Any, W: Any, out: Any, rest: Any) -> None:
+    for i in range(out.size):
+        out[i] = ema[i] + rest * (W[i] - ema[i])
+
+
+def scale_array(X: Any, out: Any, scale: Any) -> None:
+    for i in range(out.size):
+        out[i] = X[i] * scale
+
+
+def square_sums(X: Any, sums: Any, part: int) -> None:
+    # float64 holds the square of any float32.
+    total = 0.0
+    for i in range(X.size):
+        x = np.float64(X[i])
+        total += x * x
+    sums[part] = total
+
+
+def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
+    return Kernel(
+        function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD
+    )
+
+
+_sgd = _kernel(sgd_step, "W", "dW", "out")
+_sgd_momentum = _kernel(sgd_momentum_step, "W", "dW", "velocity", "out")
+_adam = _kernel(adam_step, "W", "dW", "mom1", "mom2", "out")
+_radam = _kernel(radam_step, "W", "dW", "mom1", "mom2", "out")
+_average = _kernel(average_step, "ema", "W", "out")
+_scale = _kernel(scale_array, "X", "out")
+_square_sums = _kernel(square_sums, "X", fastmath=FASTER)
+
+
+def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
+    out = np.empty(W.shape, np.float32)
+    _sgd(W.size, W.reshape(-1), dW.reshape(-1), out.reshape(-1), F(learn_rate), F(keep))
+    return out
+
+
+def sgd_momentum(
+    W: Any, dW: Any, velocity: Any, learn_rate: float, momentum: float, keep: float, *, nesterov: bool
+) -> tuple[Any, Any]:
+    out, velocity = np.empty(W.shape, np.float32), _own(velocity)
+    _sgd_momentum(
+        W.size, W.reshape(-1), dW.reshape(-1), velocity.reshape(-1), out.reshape(-1), F(learn_rate),
+        F(momentum), F(keep), nesterov,
+    )  # fmt: skip
+    return out, velocity
+
+
+def adam(
+    W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
+    eps: float, rate: float, root_fix2: float, keep: float,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    return _with_moments(
+        _adam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
+    )
+
+
+def radam(
+    W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
+    eps: float, rate: float, rectifier: float, keep: float,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    return _with_moments(
+        _radam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
+    )
+
+
+def update_averages(ema: Any, weights: Any, rest: float) -> Any:
+    out = np.empty(ema.shape, np.float32)
+    _average(ema.size, ema.reshape(-1), weights.reshape(-1), out.reshape(-1), F(rest))
+    return out
+
+
+def clip_gradient(gradient: Any, threshold: float) -> Any:
+    flat = gradient.reshape(-1)
+    sums = np.empty(max(1, min(64, flat.size // 4096)), np.float64)
+    _square_sums(flat.size, flat, sums, slices=sums.size)
+    norm = float(np.sqrt(sums.sum()))
+    if not norm > threshold:
+        return gradient
+    out = np.empty(gradient.shape, np.float32)
+    _scale(flat.size, flat, out.reshape(-1), F(threshold / norm))
+    return out
+
+
+def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
+    out, mom1, mom2 = np.empty(W.shape, np.float32), _own(mom1), _own(mom2)
+    kernel(
+        W.size, W.reshape(-1), dW.reshape(-1), mom1.reshape(-1), mom2.reshape(-1), out.reshape(-1),
+        *map(F, numbers),
+    )  # fmt: skip
+    return out, mom1, mom2
+
+
+def _own(state: Any) -> Any:
+    """The array itself where it can be written to in place, else a copy."""
+    return state if state.flags.writeable and state.flags.c_contiguous else np.array(state)
+
+
+UPDATES: Mapping[str, Callable[..., Any]] = {
+    "sgd": sgd,
+    "sgd_momentum": sgd_momentum,
+    "adam": adam,
+    "radam": radam,
+    "update_averages": update_averages,
+    "clip_gradient": clip_gradient,
+}

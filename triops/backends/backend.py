@@ -115,6 +115,10 @@ class Backend(ABC):
         """Faster implementations by op name, each with its formula's arguments without `xp`."""
         return {}
 
+    def kernel(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """What runs for an op: this backend's kernel of its name, or else its formula."""
+        return self.kernels.get(name) or self.bind(formula)
+
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
         """A formula as a kernel of this backend."""
         return partial(formula, self.xp)

@@ -32,7 +32,7 @@ class OpsBase:
         self.xp: Any = backend.xp
         self._owns = backend.owns
         self._kernels: dict[str, Callable[..., Any]] = {
-            name: backend.kernels.get(name) or backend.bind(formula) for name, formula in FORMULAS.items()
+            name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
 
     @property

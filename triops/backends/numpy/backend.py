@@ -15,6 +15,8 @@ from triops.types import Array, DType, Shape
 __all__ = ["NumpyBackend"]
 
 _CPU = Device("cpu", 0)
+# float32 data, and the uint32 seeds of random masks.
+_COMPILED_DTYPES = frozenset({np.dtype("float32"), np.dtype("uint32")})
 
 
 class NumpyBackend(Backend):
@@ -52,3 +54,30 @@ class NumpyBackend(Backend):
         from triops.backends.numpy.kernels import KERNELS
 
         return KERNELS
+
+    @cached_property
+    def compiled(self) -> Mapping[str, Callable[..., Any]]:
+        """Kernels that Numba compiles, none where it is not installed."""
+        try:
+            from triops.backends.numpy.compiled import COMPILED
+        except ImportError:
+            return {}
+        return COMPILED
+
+    def kernel(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
+        general = super().kernel(name, formula)
+        compiled = self.compiled.get(name)
+        return general if compiled is None else _by_dtype(compiled, general)
+
+
+def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled kernel where it takes the call, the general one for other dtypes and settings."""
+
+    def call(first: Any, *args: Any, **settings: Any) -> Any:
+        if first.dtype in _COMPILED_DTYPES:
+            result = compiled(first, *args, **settings)
+            if result is not NotImplemented:
+                return result
+        return general(first, *args, **settings)
+
+    return call

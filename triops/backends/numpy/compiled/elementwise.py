@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel, inlined
 from triops.backends.numpy.compiled.scalar import (
     F,
@@ -223,7 +224,7 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     def call(*arrays: Any, **settings: float) -> Any:
         out = np.empty(arrays[0].shape, np.float32)
         numbers = [F(settings[setting]) for setting in form.settings]
-        kernel(out.size, *(array.reshape(-1) for array in arrays), out.reshape(-1), *numbers)
+        kernel(out.size, *map(flat, arrays), out.reshape(-1), *numbers)
         return out
 
     return call

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F, I
 
@@ -48,9 +49,7 @@ def _backward(P: int) -> Kernel:
         *(f"        dX[{P} * i + {p}] = dy if index == I({p}) else F(0)" for p in range(P)),
     ]
     sliced = {"dY": 1, "which": 1, "dX": P}
-    return Kernel(
-        (f"backprop_maxout_{P}", "\n".join(lines)), {"I": I, "F": F}, sliced, threshold=_THRESHOLD
-    )
+    return Kernel((f"backprop_maxout_{P}", "\n".join(lines)), {"I": I, "F": F}, sliced, threshold=_THRESHOLD)
 
 
 def maxout(X: Any) -> Any:
@@ -58,7 +57,7 @@ def maxout(X: Any) -> Any:
     if P > _LONGEST:
         return NotImplemented
     best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
-    _forward(P)(best.size, X.reshape(-1), best.reshape(-1), which.reshape(-1))
+    _forward(P)(best.size, flat(X), best.reshape(-1), which.reshape(-1))
     return best, which
 
 
@@ -66,8 +65,8 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
     if P > _LONGEST:
         return NotImplemented
     dX = np.empty((*dY.shape, P), np.float32)
-    indices = which.astype(np.int32, copy=False).reshape(-1)
-    _backward(P)(dY.size, dY.reshape(-1), indices, dX.reshape(-1))
+    indices = flat(which.astype(np.int32, copy=False))
+    _backward(P)(dY.size, flat(dY), indices, dX.reshape(-1))
     return dX
 
 

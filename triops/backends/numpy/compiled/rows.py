@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import flat, rows
 from triops.backends.numpy.compiled.build import FASTER, Kernel
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 
@@ -131,9 +132,7 @@ def backprop_layer_norm_rows(
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
-    return Kernel(
-        function, globals(), dict.fromkeys(sliced, 1), fastmath=FASTER, threshold=_THRESHOLD
-    )
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=FASTER, threshold=_THRESHOLD)
 
 
 _softmax = _kernel(softmax_rows, "X", "Y")
@@ -149,7 +148,7 @@ def softmax(X: Any, *, axis: int, temperature: float) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
     Y = np.empty(X.shape, np.float32)
-    _softmax(_count(X), _rows(X), _rows(Y), F(1.0 / temperature))
+    _softmax(_count(X), rows(X), rows(Y), F(1.0 / temperature))
     return Y
 
 
@@ -157,7 +156,7 @@ def backprop_softmax(dY: Any, Y: Any, *, axis: int, temperature: float) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
     dX = np.empty(Y.shape, np.float32)
-    _backprop_softmax(_count(Y), _rows(dY), _rows(Y), _rows(dX), F(1.0 / temperature))
+    _backprop_softmax(_count(Y), rows(dY), rows(Y), rows(dX), F(1.0 / temperature))
     return dX
 
 
@@ -165,7 +164,7 @@ def log_softmax(X: Any, *, axis: int) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
     Y = np.empty(X.shape, np.float32)
-    _log_softmax(_count(X), _rows(X), _rows(Y))
+    _log_softmax(_count(X), rows(X), rows(Y))
     return Y
 
 
@@ -173,13 +172,13 @@ def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
     dX = np.empty(Y.shape, np.float32)
-    _backprop_log_softmax(_count(Y), _rows(dY), _rows(Y), _rows(dX))
+    _backprop_log_softmax(_count(Y), rows(dY), rows(Y), rows(dX))
     return dX
 
 
 def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
     losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _cross_entropy(_count(X), _rows(X), _rows(T), losses, dX)
+    _cross_entropy(_count(X), rows(X), rows(T), losses, dX)
     return losses, dX
 
 
@@ -187,7 +186,7 @@ def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
     Y = np.empty(X.shape, np.float32)
     mu, rstd = (np.empty((*X.shape[:-1], 1), np.float32) for _ in range(2))
     _layer_norm(
-        _count(X), _rows(X), np.ascontiguousarray(G), np.ascontiguousarray(b), _rows(Y), mu.reshape(-1),
+        _count(X), rows(X), flat(G), flat(b), rows(Y), mu.reshape(-1),
         rstd.reshape(-1), F(eps),
     )  # fmt: skip
     return Y, mu, rstd
@@ -200,7 +199,7 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
     slices = max(1, min(64, _count(dY) // 64))
     dG, db = np.zeros((slices, width), np.float32), np.zeros((slices, width), np.float32)
     _backprop_layer_norm(
-        _count(dY), _rows(dY), _rows(X), mu.reshape(-1), rstd.reshape(-1), np.ascontiguousarray(G), _rows(dX),
+        _count(dY), rows(dY), rows(X), flat(mu), flat(rstd), flat(G), rows(dX),
         dG, db, slices=slices,
     )  # fmt: skip
     return dX, dG.sum(axis=0), db.sum(axis=0)
@@ -209,10 +208,6 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
 def _count(array: Any) -> int:
     count: int = array.size // array.shape[-1]
     return count
-
-
-def _rows(array: Any) -> Any:
-    return np.ascontiguousarray(array).reshape(-1, array.shape[-1])
 
 
 ROWS: Mapping[str, Callable[..., Any]] = {

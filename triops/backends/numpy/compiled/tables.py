@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["TABLES"]
 
@@ -47,7 +47,7 @@ _add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 def gather(table: Any, indices: Any) -> Any:
     out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
     rows = _matrix(table)
-    _gather(indices.size, rows, indices.reshape(-1), out.reshape(indices.size, rows.shape[1]))
+    _gather(indices.size, rows, flat(indices), out.reshape(indices.size, rows.shape[1]))
     return out
 
 
@@ -55,16 +55,14 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     out = np.array(table, order="C")
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
-        _scatter(
-            len(values), rows, np.ascontiguousarray(indices), _matrix(values), _PARTS, slices=_PARTS
-        )
+        _scatter(len(values), rows, flat(indices), _matrix(values), _PARTS, slices=_PARTS)
     return out
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
     Y = np.matmul(X, W.T)
     if Y.size:
-        _add_rows(len(Y), Y, np.ascontiguousarray(b))
+        _add_rows(len(Y), Y, flat(b))
     return Y
 
 
@@ -72,7 +70,7 @@ def _matrix(array: Any) -> Any:
     width = 1
     for extent in array.shape[1:]:
         width *= extent
-    return np.ascontiguousarray(array).reshape(len(array), width)
+    return flat(array).reshape(len(array), width)
 
 
 TABLES: Mapping[str, Callable[..., Any]] = {

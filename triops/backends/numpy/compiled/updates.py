@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import FAST, FASTER, Kernel
 from triops.backends.numpy.compiled.scalar import F
 
@@ -77,9 +78,7 @@ def square_sums(X: Any, sums: Any, part: int) -> None:
 
 
 def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
-    return Kernel(
-        function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD
-    )
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD)
 
 
 _sgd = _kernel(sgd_step, "W", "dW", "out")
@@ -93,7 +92,7 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
     out = np.empty(W.shape, np.float32)
-    _sgd(W.size, W.reshape(-1), dW.reshape(-1), out.reshape(-1), F(learn_rate), F(keep))
+    _sgd(W.size, flat(W), flat(dW), out.reshape(-1), F(learn_rate), F(keep))
     return out
 
 
@@ -102,7 +101,7 @@ def sgd_momentum(
 ) -> tuple[Any, Any]:
     out, velocity = np.empty(W.shape, np.float32), _own(velocity)
     _sgd_momentum(
-        W.size, W.reshape(-1), dW.reshape(-1), velocity.reshape(-1), out.reshape(-1), F(learn_rate),
+        W.size, flat(W), flat(dW), velocity.reshape(-1), out.reshape(-1), F(learn_rate),
         F(momentum), F(keep), nesterov,
     )  # fmt: skip
     return out, velocity
@@ -112,42 +111,38 @@ def adam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, root_fix2: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(
-        _adam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
-    )
+    return _with_moments(_adam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep)
 
 
 def radam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, rectifier: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(
-        _radam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
-    )
+    return _with_moments(_radam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, rectifier, keep)
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:
     out = np.empty(ema.shape, np.float32)
-    _average(ema.size, ema.reshape(-1), weights.reshape(-1), out.reshape(-1), F(rest))
+    _average(ema.size, flat(ema), flat(weights), out.reshape(-1), F(rest))
     return out
 
 
 def clip_gradient(gradient: Any, threshold: float) -> Any:
-    flat = gradient.reshape(-1)
-    sums = np.empty(max(1, min(64, flat.size // 4096)), np.float64)
-    _square_sums(flat.size, flat, sums, slices=sums.size)
+    entries = flat(gradient)
+    sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
+    _square_sums(entries.size, entries, sums, slices=sums.size)
     norm = float(np.sqrt(sums.sum()))
     if not norm > threshold:
         return gradient
     out = np.empty(gradient.shape, np.float32)
-    _scale(flat.size, flat, out.reshape(-1), F(threshold / norm))
+    _scale(entries.size, entries, out.reshape(-1), F(threshold / norm))
     return out
 
 
 def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
     out, mom1, mom2 = np.empty(W.shape, np.float32), _own(mom1), _own(mom2)
     kernel(
-        W.size, W.reshape(-1), dW.reshape(-1), mom1.reshape(-1), mom2.reshape(-1), out.reshape(-1),
+        W.size, flat(W), flat(dW), mom1.reshape(-1), mom2.reshape(-1), out.reshape(-1),
         *map(F, numbers),
     )  # fmt: skip
     return out, mom1, mom2

@@ -1,5 +1,5 @@
 """One step of an optimizer over one array. Moments and averages go in and come out: the ones given may be
-consumed by an accelerator and must not be used again."""
+consumed, updated in place or freed, and must not be used again."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import numba
 
 from triops.backends.numpy.compiled.threads import load_tbb
 
-__all__ = ["FAST", "FASTER", "Kernel", "inlined"]
+__all__ = ["FAST", "FASTER", "Kernel", "inlined", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -31,6 +31,8 @@ FAST = frozenset({"contract", "nsz"})
 FASTER = FAST | {"reassoc"}
 
 inlined = numba.njit(inline="always")
+# A function of one row that sums it up: the only place where the order of a sum is free.
+summed = numba.njit(fastmath=set(FASTER), error_model="numpy")
 
 _HERE = Path(__file__).parent
 _SLICES_A_THREAD = 4  # several, so that a thread that was held up does not hold up the rest

@@ -28,7 +28,7 @@ _RSQRT_2PI = F(1.0 / math.sqrt(2.0 * math.pi))
 _GELU_SCALE = F(math.sqrt(2.0 / math.pi))
 _GELU_CUBE = F(0.044715)
 _STRAIGHT = F(20.0)  # beyond it tanh(softplus(x)) is 1 in float32
-_FLAT = F(12.0)  # beyond it the gradient of gelu_approx is 0 or 1 in float32
+_FLAT = F(8.0)  # beyond it the gradient of gelu_approx is 0 or 1 in float32
 
 
 @inlined
@@ -132,7 +132,8 @@ def backprop_mish(dy: Any, x: Any) -> Any:
     n = e * (e + F(2))
     below = F(1) / (n + F(2))
     slope = F(4) * (n + F(1)) * below * below
-    dx = n * below + (x * (e / (e + F(1))) * slope if x < _STRAIGHT else F(0))
+    # x - x is NaN for infinity, as the formula's ∞·0 is.
+    dx = n * below + (x * (e / (e + F(1))) * slope if x < _STRAIGHT else x - x)
     return dy * keep_nan(x, dx)
 
 
@@ -155,9 +156,14 @@ def gelu_approx(x: Any) -> Any:
 @inlined
 def backprop_gelu_approx(dy: Any, x: Any) -> Any:
     z = min(max(x, -_FLAT), _FLAT)
-    t = tanh(_GELU_SCALE * (z + _GELU_CUBE * z * z * z))
+    u = _GELU_SCALE * (z + _GELU_CUBE * z * z * z)
+    e = expm1(F(2) * abs(u))
+    below = F(1) / (e + F(2))
+    t = e * below
+    flatness = F(4) * (e + F(1)) * below * below  # 1 - t², with all its digits
     slope = _GELU_SCALE * (F(1) + F(3) * _GELU_CUBE * z * z)
-    return dy * keep_nan(x, F(0.5) + F(0.5) * t + F(0.5) * z * (F(1) - t * t) * slope)
+    cdf = F(0.5) + F(0.5) * (t if u > F(0) else -t)
+    return dy * keep_nan(x, cdf + F(0.5) * z * flatness * slope)
 
 
 @inlined

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, rows
-from triops.backends.numpy.compiled.build import FASTER, Kernel
+from triops.backends.numpy.compiled.build import FAST, Kernel, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 
 __all__ = ["ROWS"]
@@ -18,91 +18,121 @@ _THRESHOLD = 64  # rows from which a second thread pays
 _LOWEST_KEY = I(-(2**31))
 
 
+@inlined
+def top_of(row: Any) -> Any:
+    key = _LOWEST_KEY
+    for j in range(row.size):
+        key = max(key, order(row[j]))
+    return unorder(key)
+
+
+@summed
+def exps_of(row: Any, top: Any, cold: Any, exps: Any) -> Any:
+    """exps = exp((row - top) cold), and their sum."""
+    total = F(0)
+    for j in range(row.size):
+        x = (row[j] - top) * cold
+        e = keep_nan(x, exp(x))
+        exps[j] = e
+        total += e
+    return total
+
+
+@summed
+def total_of(row: Any) -> Any:
+    total = F(0)
+    for j in range(row.size):
+        total += row[j]
+    return total
+
+
+@summed
+def total_of_product(row: Any, other: Any) -> Any:
+    total = F(0)
+    for j in range(row.size):
+        total += row[j] * other[j]
+    return total
+
+
+@summed
+def total_of_squares(row: Any, mean: Any) -> Any:
+    total = F(0)
+    for j in range(row.size):
+        centred = row[j] - mean
+        total += centred * centred
+    return total
+
+
+@summed
+def weighted_of(weights: Any, row: Any, top: Any) -> Any:
+    """Σ weights (row - top), where 0·∞ is 0."""
+    total = F(0)
+    for j in range(row.size):
+        total += weights[j] * (row[j] - top) if weights[j] != F(0) else F(0)
+    return total
+
+
+@summed
+def layer_norm_sums(dy: Any, x: Any, G: Any, mean: Any, scale: Any, dG: Any, db: Any) -> Any:
+    """Σ dy G and Σ dy G x̂; dG and db grow by the row's share."""
+    total = F(0)
+    along = F(0)
+    for j in range(dy.size):
+        xhat = (x[j] - mean) * scale
+        g = dy[j] * G[j]
+        total += g
+        along += g * xhat
+        dG[j] += dy[j] * xhat
+        db[j] += dy[j]
+    return total, along
+
+
 def softmax_rows(X: Any, Y: Any, cold: Any) -> None:
     for i in range(X.shape[0]):
-        key = _LOWEST_KEY
-        for j in range(X.shape[1]):
-            key = max(key, order(X[i, j]))
-        top = unorder(key)
-        total = F(0)
-        for j in range(X.shape[1]):
-            x = (X[i, j] - top) * cold
-            e = keep_nan(x, exp(x))
-            Y[i, j] = e
-            total += e
-        share = F(1) / total
+        share = F(1) / exps_of(X[i], top_of(X[i]), cold, Y[i])
         for j in range(X.shape[1]):
             Y[i, j] *= share
 
 
 def backprop_softmax_rows(dY: Any, Y: Any, dX: Any, cold: Any) -> None:
     for i in range(Y.shape[0]):
-        total = F(0)
-        for j in range(Y.shape[1]):
-            total += Y[i, j] * dY[i, j]
+        total = total_of_product(Y[i], dY[i])
         for j in range(Y.shape[1]):
             dX[i, j] = Y[i, j] * (dY[i, j] - total) * cold
 
 
 def log_softmax_rows(X: Any, Y: Any) -> None:
     for i in range(X.shape[0]):
-        key = _LOWEST_KEY
-        for j in range(X.shape[1]):
-            key = max(key, order(X[i, j]))
-        top = unorder(key)
-        total = F(0)
-        for j in range(X.shape[1]):
-            x = X[i, j] - top
-            total += keep_nan(x, exp(x))
-        log_total = F(math.log(total))
+        top = top_of(X[i])
+        log_total = F(math.log(exps_of(X[i], top, F(1), Y[i])))
         for j in range(X.shape[1]):
             Y[i, j] = (X[i, j] - top) - log_total
 
 
 def backprop_log_softmax_rows(dY: Any, Y: Any, dX: Any) -> None:
     for i in range(Y.shape[0]):
-        total = F(0)
-        for j in range(Y.shape[1]):
-            total += dY[i, j]
+        total = total_of(dY[i])
         for j in range(Y.shape[1]):
             dX[i, j] = dY[i, j] - keep_nan(Y[i, j], exp(Y[i, j])) * total
 
 
 def cross_entropy_rows(X: Any, T: Any, losses: Any, dX: Any) -> None:
     for i in range(X.shape[0]):
-        key = _LOWEST_KEY
-        for j in range(X.shape[1]):
-            key = max(key, order(X[i, j]))
-        top = unorder(key)
-        total = F(0)
-        mass = F(0)
-        for j in range(X.shape[1]):
-            x = X[i, j] - top
-            e = keep_nan(x, exp(x))
-            dX[i, j] = e
-            total += e
-            mass += T[i, j]
+        top = top_of(X[i])
+        total = exps_of(X[i], top, F(1), dX[i])
         log_total = F(math.log(total))
+        mass = total_of(T[i])
         scale = mass / total
-        loss = F(0)
         for j in range(X.shape[1]):
-            t = T[i, j]
-            loss -= t * ((X[i, j] - top) - log_total) if t != F(0) else F(0)
-            dX[i, j] = dX[i, j] * scale - t
-        losses[i] = loss
+            dX[i, j] = dX[i, j] * scale - T[i, j]
+        losses[i] = mass * log_total - weighted_of(T[i], X[i], top)
 
 
 def layer_norm_rows(X: Any, G: Any, b: Any, Y: Any, mu: Any, rstd: Any, eps: Any) -> None:
+    width = F(X.shape[1])
     for i in range(X.shape[0]):
-        total = F(0)
-        for j in range(X.shape[1]):
-            total += X[i, j]
-        mean = total / F(X.shape[1])
-        square = F(0)
-        for j in range(X.shape[1]):
-            centred = X[i, j] - mean
-            square += centred * centred
-        scale = F(1) / np.sqrt(square / F(X.shape[1]) + eps)
+        mean = total_of(X[i]) / width
+        scale = F(1) / np.sqrt(total_of_squares(X[i], mean) / width + eps)
         for j in range(X.shape[1]):
             Y[i, j] = (X[i, j] - mean) * scale * G[j] + b[j]
         mu[i] = mean
@@ -113,26 +143,18 @@ def backprop_layer_norm_rows(
     dY: Any, X: Any, mu: Any, rstd: Any, G: Any, dX: Any, dG: Any, db: Any, part: int
 ) -> None:
     # Each slice has sums of its own for the parameters.
+    width = F(dY.shape[1])
     for i in range(dY.shape[0]):
         mean, scale = mu[i], rstd[i]
-        total = F(0)
-        along = F(0)
+        total, along = layer_norm_sums(dY[i], X[i], G, mean, scale, dG[part], db[part])
+        total, along = total / width, along / width
         for j in range(dY.shape[1]):
             xhat = (X[i, j] - mean) * scale
-            g = dY[i, j] * G[j]
-            total += g
-            along += g * xhat
-            dG[part, j] += dY[i, j] * xhat
-            db[part, j] += dY[i, j]
-        total = total / F(dY.shape[1])
-        along = along / F(dY.shape[1])
-        for j in range(dY.shape[1]):
-            xhat = (X[i, j] - mean) * scale
-            dX[i, j] = scale * (dY[i, j] * G[j] - total - xhat * along)
+            dX[i, j] = scale * ((dY[i, j] * G[j] - total) - xhat * along)
 
 
-def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
-    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=FASTER, threshold=_THRESHOLD)
+def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD)
 
 
 _softmax = _kernel(softmax_rows, "X", "Y")
@@ -141,7 +163,10 @@ _log_softmax = _kernel(log_softmax_rows, "X", "Y")
 _backprop_log_softmax = _kernel(backprop_log_softmax_rows, "dY", "Y", "dX")
 _cross_entropy = _kernel(cross_entropy_rows, "X", "T", "losses", "dX")
 _layer_norm = _kernel(layer_norm_rows, "X", "Y", "mu", "rstd")
-_backprop_layer_norm = _kernel(backprop_layer_norm_rows, "dY", "X", "mu", "rstd", "dX")
+# A contraction would keep the rounding error of dY G in its difference from the mean, times rstd.
+_backprop_layer_norm = _kernel(
+    backprop_layer_norm_rows, "dY", "X", "mu", "rstd", "dX", fastmath=FAST - {"contract"}
+)
 
 
 def softmax(X: Any, *, axis: int, temperature: float) -> Any:

@@ -16,6 +16,7 @@ I = np.int32  # noqa: E741 - the pair of F
 
 _LOG2E = F(1.44269504088896341)
 _LN2_HI, _LN2_LO = F(0.693359375), F(-2.12194440e-4)
+_INFINITY = F(np.inf)
 _LOWEST, _HIGHEST = F(-87.33654), F(88.37626)
 
 
@@ -68,7 +69,8 @@ def split_exp(x: Any) -> Any:
 @inlined
 def exp(x: Any) -> Any:
     scale, rest = split_exp(x)
-    return scale * rest + scale if x > _LOWEST else F(0)
+    inside = scale * rest + scale if x > _LOWEST else F(0)
+    return inside if x < _HIGHEST else _INFINITY
 
 
 @inlined

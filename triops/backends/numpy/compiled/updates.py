@@ -132,7 +132,7 @@ def clip_gradient(gradient: Any, threshold: float) -> Any:
     sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
     _square_sums(entries.size, entries, sums, slices=sums.size)
     norm = float(np.sqrt(sums.sum()))
-    if not norm > threshold:
+    if norm <= threshold:
         return gradient
     out = np.empty(gradient.shape, np.float32)
     _scale(entries.size, entries, out.reshape(-1), F(threshold / norm))
@@ -150,7 +150,7 @@ def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *number
 
 def _own(state: Any) -> Any:
     """The array itself where it can be written to in place, else a copy."""
-    return state if state.flags.writeable and state.flags.c_contiguous else np.array(state)
+    return state if state.flags.writeable and state.flags.c_contiguous else np.array(state, order="C")
 
 
 UPDATES: Mapping[str, Callable[..., Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,7 +32,11 @@ class NumpyBackend(Backend):
 
     @classmethod
     def versions(cls) -> dict[str, str]:
-        return {"numpy": np.__version__}
+        try:
+            numba = version("numba")
+        except PackageNotFoundError:
+            return {"numpy": np.__version__}
+        return {"numpy": np.__version__, "numba": numba}
 
     def is_array(self, data: object) -> bool:
         # A reduction to a single value gives a NumPy scalar, which is an array of rank 0 to every op.

@@ -17,7 +17,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 
@@ -30,9 +30,18 @@ FAST = frozenset({"contract", "nsz"})
 # Sums may be taken in any order besides, which is what lets them be vectorised.
 FASTER = FAST | {"reassoc"}
 
-inlined = numba.njit(inline="always")
-# A function of one row that sums it up: the only place where the order of a sum is free.
-summed = numba.njit(fastmath=set(FASTER), error_model="numpy")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def inlined(function: F) -> F:
+    """A function of numbers that becomes part of the loop that calls it."""
+    return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
+
+
+def summed(function: F) -> F:
+    """A function of a row that sums it up: the only place where the order of a sum is free."""
+    return numba.njit(fastmath=set(FASTER), error_model="numpy")(function)  # type: ignore[no-any-return]
+
 
 _HERE = Path(__file__).parent
 _SLICES_A_THREAD = 4  # several, so that a thread that was held up does not hold up the rest

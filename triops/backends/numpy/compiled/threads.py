@@ -26,7 +26,7 @@ def load_tbb() -> bool:
             continue
         break
     try:
-        from numba.np.ufunc import tbbpool  # noqa: F401
+        from numba.np.ufunc import tbbpool  # type: ignore[attr-defined]  # noqa: F401
     except ImportError:
         return False
     return True

@@ -81,12 +81,12 @@ class Kernel:
         self._threshold = threshold
         self._slices = _SLICES_A_THREAD * numba.config.NUMBA_NUM_THREADS
 
-    def __call__(self, work: int, *args: Any, slices: int = 1) -> None:
-        """Do `work` units of work, in `slices` slices where the sum over each is kept apart."""
+    def __call__(self, work: int, *args: Any, slices: int | None = None) -> None:
+        """Do `work` units of work, in exactly `slices` slices where each has a place of its own in an argument."""
         if work < self._threshold:
-            self._drivers[0](work, slices, *args)
+            self._drivers[0](work, slices or 1, *args)
         else:
-            self._drivers[1](work, max(slices, self._slices) if slices == 1 else slices, *args)
+            self._drivers[1](work, slices or self._slices, *args)
 
 
 def _source(function: Callable[..., None]) -> tuple[str, str]:

@@ -39,8 +39,8 @@ def _driven(driver: int, op: Any, args: list[Any], settings: Any) -> tuple[Any, 
 def test_threads_change_no_result(case: OpCase) -> None:
     ops = get_ops("numpy")
     for label, sample in case.drawn().items():
-        args = [_float32(arg) for arg in sample.args]
         with np.errstate(all="ignore"):
+            args = [_float32(arg) for arg in sample.args]
             one, several = (_driven(driver, getattr(ops, case.op), args, sample.settings) for driver in (0, 1))
         for a, b in zip(one, several, strict=True):
             # The last entries of a slice are computed one by one, the others in vectors that contract otherwise.

@@ -82,7 +82,7 @@ class Kernel:
         self._slices = _SLICES_A_THREAD * numba.config.NUMBA_NUM_THREADS
 
     def __call__(self, work: int, *args: Any, slices: int | None = None) -> None:
-        """Do `work` units of work, in exactly `slices` slices where each has a place of its own in an argument."""
+        """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument."""
         if work < self._threshold:
             self._drivers[0](work, slices or 1, *args)
         else:

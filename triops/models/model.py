@@ -6,17 +6,16 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from copy import deepcopy
 from functools import partial
-from operator import index
 from os import PathLike
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
-from triops.errors import ArgumentError, DTypeError, ShapeError, UninitializedError
+from triops.errors import ArgumentError, ShapeError
 from triops.models import saving
 from triops.models.guard import guarded, locate, located
-from triops.models.initializers import Initializer, default_initializer
+from triops.models.inputs import InputChecks
+from triops.models.operators import Operators
 from triops.models.seeds import default_seed, derive_seed
 from triops.ops import Ops, get_current_ops, get_ops
 from triops.ops.base import is_float, is_int
@@ -25,15 +24,9 @@ from triops.types import Backprop, ParamKey
 __all__ = ["Model"]
 
 _ids = itertools.count(1)
-_operators: ContextVar[Mapping[str, Callable[..., Model]] | None] = ContextVar("triops_operators", default=None)
 
 
-class _ParamSpec(NamedTuple):
-    dims: tuple[str | int, ...]
-    init: Initializer
-
-
-class Model:
+class Model(InputChecks, Operators):
     """A function with a backward pass, parameters, and perhaps layers.
 
     To write a layer, subclass and implement `begin_update`. Declare dimensions and parameters in `__init__`:
@@ -110,16 +103,9 @@ class Model:
         else:
             self.layers.append(value)
 
-    name: str
     id: int
-    ops: Ops
     layers: list[Model]
     attrs: dict[str, Any]
-    _dims: dict[str, int | None]
-    _specs: dict[str, _ParamSpec]
-    _params: dict[str, Any]
-    _grads: dict[str, Any]
-    _state: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -226,133 +212,12 @@ class Model:
                 node._params.update(params)
             raise
 
-    # -- dimensions
-
-    @property
-    def dim_names(self) -> tuple[str, ...]:
-        """The dimensions of this node, set or not."""
-        return tuple(self._dims)
-
-    def has_dim(self, name: str) -> bool | None:
-        """Whether there is such a dimension: None where it is there and not known yet."""
-        if name not in self._dims:
-            return False
-        return True if self._dims[name] is not None else None
-
-    def get_dim(self, name: str) -> int:
-        """The size of a dimension; raises UninitializedError where it is not known yet."""
-        size = self._dims.get(name)
-        if size is None:
-            what = "is not known yet" if name in self._dims else "does not exist"
-            raise UninitializedError(
-                f"dimension {name} {what}: give it to the layer, or call model.initialize(X, Y) with samples "
-                f"of shape (N, nI) and (N, nO)"
-            )
-        return size
-
-    def maybe_get_dim(self, name: str) -> int | None:
-        """The size of a dimension, or None."""
-        return self._dims.get(name)
-
-    def set_dim(self, name: str, size: int, because: str = "") -> None:
-        """Set a dimension; raises ShapeError where it has another size already."""
-        if name not in self._dims:
-            raise ArgumentError(f"{self.name} has no dimension {name!r}, only {list(self._dims)}")
-        if isinstance(size, bool) or not hasattr(size, "__index__") or index(size) < 1:
-            raise ArgumentError(f"{self.name}: dimension {name} must be a positive integer, got {size!r}")
-        size = index(size)  # NumPy's integers are not saved
-        known = self._dims[name]
-        if known is not None and known != size:
-            raise ShapeError(
-                f"dimension {name}: expected {known}, got {size}{f' ({because})' if because else ''}: make "
-                f"the layer with {name}={size}, or give it data of width {known}"
-            )
-        self._dims[name] = size
-
-    # -- parameters, gradients and state
-
-    def add_param(self, name: str, dims: Sequence[str | int], init: Initializer | None = None) -> None:
-        """Declare a parameter that `initialize` makes: its shape as names of dimensions or numbers, and
-        `init(ops, shape, seed)`; by default matrices are drawn (glorot_uniform_init), vectors are zero."""
-        self._specs[name] = _ParamSpec(tuple(dims), init or default_initializer(len(dims)))
-        self._params[name] = None
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """The parameters of this node, set or not."""
-        return tuple(self._params)
-
-    def has_param(self, name: str) -> bool | None:
-        """Whether there is such a parameter: None where it is there and has no value yet."""
-        if name not in self._params:
-            return False
-        return True if self._params[name] is not None else None
-
-    def get_param(self, name: str) -> Any:
-        """A parameter's value; raises UninitializedError where it has none yet."""
-        value = self._params.get(name)
-        if value is None:
-            known = "has no value yet" if name in self._params else "does not exist"
-            raise UninitializedError(
-                f"parameter {name} {known}: call model.initialize(X, Y) with a sample batch, or load a "
-                f"saved model, before using it"
-            )
-        return value
-
-    def maybe_get_param(self, name: str) -> Any:
-        """A parameter's value, or None."""
-        return self._params.get(name)
-
-    def set_param(self, name: str, value: Any) -> None:
-        """Set a parameter to an array of this model's ops."""
-        if value is not None:
-            self.ops.check_owner(self.name, name, value)
-        self._params[name] = value
-
-    def has_grad(self, name: str) -> bool:
-        """Whether a gradient has come in since the last update."""
-        return name in self._grads
-
-    def get_grad(self, name: str) -> Any:
-        """The gradient so far; raises UninitializedError where there is none."""
-        if name not in self._grads:
-            raise UninitializedError(f"parameter {name} has no gradient: run a backward pass first")
-        return self._grads[name]
-
-    def maybe_get_grad(self, name: str) -> Any:
-        """The gradient so far, or None."""
-        return self._grads.get(name)
-
-    def set_grad(self, name: str, value: Any) -> None:
-        """Replace a gradient."""
-        self._grads[name] = value
-
-    def inc_grad(self, name: str, value: Any) -> None:
-        """Add to a gradient; raises ShapeError and DTypeError where it is not of the parameter's shape and
-        dtype."""
-        self.ops.check_owner(f"gradient of {name}", "value", value)
-        W = self.get_param(name)
-        if tuple(value.shape) != tuple(W.shape):
-            raise ShapeError(
-                f"gradient of {name}: expected the parameter's shape {tuple(W.shape)}, got {tuple(value.shape)}"
-            )
-        if value.dtype != W.dtype:
-            raise DTypeError(f"gradient of {name}: expected the parameter's dtype {W.dtype}, got {value.dtype}")
-        so_far = self._grads.get(name)
-        self._grads[name] = value if so_far is None else so_far + value
+    # -- parameters and gradients of all layers
 
     def clear_grads(self) -> None:
         """Forget the gradients of this model and all its layers."""
         for node in self.walk():
             node._grads.clear()
-
-    def get_state(self, name: str, default: Any = None) -> Any:
-        """A value that is kept between calls and saved, but not trained."""
-        return self._state.get(name, default)
-
-    def set_state(self, name: str, value: Any) -> None:
-        """Keep a value between calls: a number, a string, or an array of this model's ops."""
-        self._state[name] = value
 
     @contextmanager
     def use_params(self, params: Mapping[ParamKey, Any]) -> Iterator[None]:
@@ -470,71 +335,6 @@ class Model:
     def load_node(self, saved: dict[str, Any]) -> Callable[[], None]:
         """Check what `save_node` made against this node, and return the function that takes it over."""
         return saving.prepare_node_arrays(self, saved)
-
-    # -- operators
-
-    @classmethod
-    @contextmanager
-    def define_operators(cls, operators: Mapping[str, Callable[..., Model]]) -> Iterator[None]:
-        """Other meanings of the operators for a block, as in Thinc; the usual ones need no block."""
-        token = _operators.set(operators)
-        try:
-            yield
-        finally:
-            _operators.reset(token)
-
-    def __rshift__(self, other: Model) -> Model:
-        return self._combine(">>", other)
-
-    def __or__(self, other: Model) -> Model:
-        return self._combine("|", other)
-
-    def __add__(self, other: Model) -> Model:
-        return self._combine("+", other)
-
-    def __pow__(self, other: int) -> Model:
-        return self._combine("**", other)
-
-    def _combine(self, operator: str, other: Any) -> Model:
-        from triops.models.combinators import OPERATORS
-
-        return (_operators.get() or {}).get(operator, OPERATORS[operator])(self, other)
-
-    # -- the checks of a layer's input
-
-    def check_floats(self, X: Any, *, ndim: int | None = 2, width: str | None = None) -> None:
-        """Raise, naming this layer's dimension, where X is not a floating array of `ndim` dimensions (None
-        for any), with the dtype of this layer's parameters, whose last one has the size of the dimension
-        `width`."""
-        self._check_array(X, is_float(X.dtype) if hasattr(X, "dtype") else False, "a floating", ndim)
-        for name, value in self._params.items():
-            if value is not None and value.dtype != X.dtype and is_float(value.dtype):
-                raise DTypeError(
-                    f"X is {X.dtype} and parameter {name} is {value.dtype}: convert X with ops.asarray(X, "
-                    f"dtype='{value.dtype}'), or the model with model.astype('{X.dtype}')"
-                )
-        if width is not None and X.shape[-1] != self.get_dim(width):
-            raise ShapeError(
-                f"dimension {width}: expected {self.get_dim(width)}, got {X.shape[-1]} (X has shape "
-                f"{tuple(X.shape)}): give it data of width {self.get_dim(width)}, or make the layer with "
-                f"{width}={X.shape[-1]}"
-            )
-
-    def check_ints(self, X: Any, *, ndim: int | None = 1) -> None:
-        """Raise where X is not an integer array of `ndim` dimensions (None for any)."""
-        integral = hasattr(X, "dtype") and X.dtype.kind in "iu"
-        self._check_array(X, integral, "an integer", ndim)
-
-    def _check_array(self, X: Any, right_kind: bool, kind: str, ndim: int | None) -> None:
-        rank = "" if ndim is None else f" with {ndim} dimension{'s' * (ndim != 1)}"
-        if not self.ops.backend.is_array(X):
-            raise DTypeError(
-                f"X must be {kind} array{rank}, got {type(X).__name__}: convert it with ops.asarray(X)"
-            )
-        if not right_kind:
-            raise DTypeError(f"X must be {kind} array, got {X.dtype}: convert it with ops.asarray(X, dtype=...)")
-        if ndim is not None and X.ndim != ndim:
-            raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")
 
 
 def _with_float_dtype(ops: Ops, dtype: str, array: Any) -> Any:

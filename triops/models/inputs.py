@@ -1,0 +1,50 @@
+"""The checks of a layer's input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triops.errors import DTypeError, ShapeError
+from triops.models.dims import Dims
+from triops.models.params import Params
+from triops.ops.base import is_float
+
+__all__ = ["InputChecks"]
+
+
+class InputChecks(Dims, Params):
+    """The part of `Model` that names what is wrong with an input."""
+
+    def check_floats(self, X: Any, *, ndim: int | None = 2, width: str | None = None) -> None:
+        """Raise, naming this layer's dimension, where X is not a floating array of `ndim` dimensions (None
+        for any), with the dtype of this layer's parameters, whose last one has the size of the dimension
+        `width`."""
+        self._check_array(X, is_float(X.dtype) if hasattr(X, "dtype") else False, "a floating", ndim)
+        for name, value in self._params.items():
+            if value is not None and value.dtype != X.dtype and is_float(value.dtype):
+                raise DTypeError(
+                    f"X is {X.dtype} and parameter {name} is {value.dtype}: convert X with ops.asarray(X, "
+                    f"dtype='{value.dtype}'), or the model with model.astype('{X.dtype}')"
+                )
+        if width is not None and X.shape[-1] != self.get_dim(width):
+            raise ShapeError(
+                f"dimension {width}: expected {self.get_dim(width)}, got {X.shape[-1]} (X has shape "
+                f"{tuple(X.shape)}): give it data of width {self.get_dim(width)}, or make the layer with "
+                f"{width}={X.shape[-1]}"
+            )
+
+    def check_ints(self, X: Any, *, ndim: int | None = 1) -> None:
+        """Raise where X is not an integer array of `ndim` dimensions (None for any)."""
+        integral = hasattr(X, "dtype") and X.dtype.kind in "iu"
+        self._check_array(X, integral, "an integer", ndim)
+
+    def _check_array(self, X: Any, right_kind: bool, kind: str, ndim: int | None) -> None:
+        rank = "" if ndim is None else f" with {ndim} dimension{'s' * (ndim != 1)}"
+        if not self.ops.backend.is_array(X):
+            raise DTypeError(
+                f"X must be {kind} array{rank}, got {type(X).__name__}: convert it with ops.asarray(X)"
+            )
+        if not right_kind:
+            raise DTypeError(f"X must be {kind} array, got {X.dtype}: convert it with ops.asarray(X, dtype=...)")
+        if ndim is not None and X.ndim != ndim:
+            raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")

@@ -46,28 +46,26 @@ def _copy(size: int, turn_s: float) -> float:
 def _copy_on(threads: int, size: int, turn_s: float) -> float:
     part = size // 2 // threads
     source, target = (np.ones((threads, part), "uint8") for _ in range(2))
-    repeats = max(1, round(turn_s * 1e10 / size))
-    ready, done = Barrier(threads + 1), Barrier(threads + 1)
+    repeats, rounds = max(1, round(turn_s * 1e10 / size)), 3
+    together = Barrier(threads)
+    # By the threads' own clocks: who waits for them may wake up late.
+    clocks = np.zeros((rounds, 2, threads))
 
     def work(row: int) -> None:
-        for _ in range(rounds):
-            ready.wait()
+        for clock in clocks:
+            together.wait()
+            clock[0, row] = perf_counter()
             for _ in range(repeats):
                 np.copyto(target[row], source[row])
-            done.wait()
+            clock[1, row] = perf_counter()
 
-    rounds, best = 3, 0.0
     workers = [Thread(target=work, args=(row,)) for row in range(threads)]
     for worker in workers:
         worker.start()
-    for _ in range(rounds):
-        ready.wait()
-        start = perf_counter()
-        done.wait()
-        best = max(best, 2 * part * threads * repeats / (perf_counter() - start))
     for worker in workers:
         worker.join()
-    return best
+    seconds = clocks[:, 1].max(axis=1) - clocks[:, 0].min(axis=1)
+    return float(2 * part * threads * repeats / seconds.min())
 
 
 def _gemm(extent: int, turn_s: float) -> float:

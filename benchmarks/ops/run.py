@@ -23,6 +23,8 @@ from triops.errors import BackendUnavailable
 
 __all__ = ["run_ops"]
 
+_BUSY = 0.5  # processes a core
+
 
 def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_file: Path | None) -> bool:
     """Whether all results are right. Progress goes to stderr, the table to stdout."""
@@ -44,6 +46,11 @@ def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_
         progress.print(f"{number}/{len(work)} {case.name} {'x'.join(map(str, shape))}", soft_wrap=True)
         rows.append(measure(case, size, shape, peers, ceilings, QUICK if quick else FULL))
     print_rows(rows, [peer.name for peer in peers], left_out, ceilings, Console(highlight=False))
+    if load is not None and load > _BUSY * _cores():
+        typer.echo(
+            f"the machine was busy before this run, load {load:.1f} on {_cores()} cores: such times say little, "
+            f"measure again when it is idle"
+        )
     if json_file is not None:
         found = _found(rows, peers, left_out, ceilings) | {"quick": quick, "load_before": load}
         json_file.write_text(json.dumps(found, indent=1) + "\n")
@@ -59,7 +66,7 @@ def _found(
         machine = None
     return {
         "machine": machine,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "peers": {peer.name: peer.version for peer in peers},
         "left_out": left_out,
         "ceilings": asdict(ceilings),
@@ -74,6 +81,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load() -> float | None:

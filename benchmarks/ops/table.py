@@ -44,10 +44,10 @@ def print_rows(
     for heading in ("\nop", "\nshape"):
         table.add_column(heading, no_wrap=True)
     for heading in (
-        f"{OURS},\nmicroseconds",
+        "triops-\nnumpy, us",
         *(f"\n{name}" for name in others),
         "share of\nceiling",
-        "difference",
+        "largest\ndifference",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
@@ -67,7 +67,7 @@ def print_rows(
     console.print()
     copies = ", ".join(f"{_bytes(size)} {rate / 1e9:.0f}" for size, rate in ceilings.copy_bytes_s.items())
     for note in (
-        "numbers under a peer: its time over that of triops-numpy; above 1 triops is faster",
+        "us: microseconds a call; under each peer its time over that of triops-numpy; above 1 triops is faster",
         "difference: the largest of any peer from the same formula in float64, over the largest entry; "
         f"{_WRONG} marks a result that is wrong",
         f"ceiling: copying, GB/s by size: {copies}; matrix product {ceilings.gemm_flops_s / 1e9:.0f} GFLOP/s",

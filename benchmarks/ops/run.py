@@ -27,7 +27,7 @@ _BUSY = 0.5  # processes a core
 
 
 def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_file: Path | None) -> bool:
-    """Whether all results are right. Progress goes to stderr, the table to stdout."""
+    """Whether all results are there and right. Progress goes to stderr, the table to stdout."""
     chosen = [case for case in CASES if not contains or any(text in case.name for text in contains)]
     if not chosen:
         names = ", ".join(case.name for case in CASES)
@@ -40,11 +40,16 @@ def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_
     progress.print("measuring what the machine can do", soft_wrap=True)
     ceilings = measure_ceilings(quick)
     work = [(case, size, shape) for case in chosen for size in sizes for shape in case.shapes[size]]
-    rows = []
-    for number, (case, size, shape) in enumerate(work, 1):
-        # Between measurements, never during one.
-        progress.print(f"{number}/{len(work)} {case.name} {'x'.join(map(str, shape))}", soft_wrap=True)
-        rows.append(measure(case, size, shape, peers, ceilings, QUICK if quick else FULL))
+    rows: list[Row] = []
+    stopped = False
+    try:
+        for number, (case, size, shape) in enumerate(work, 1):
+            # Between measurements, never during one.
+            progress.print(f"{number}/{len(work)} {case.name} {'x'.join(map(str, shape))}", soft_wrap=True)
+            rows.append(measure(case, size, shape, peers, ceilings, QUICK if quick else FULL))
+    except KeyboardInterrupt:  # what was measured is shown
+        stopped = True
+        progress.print(f"stopped after {len(rows)} of {len(work)}", soft_wrap=True)
     print_rows(rows, [peer.name for peer in peers], left_out, ceilings, Console(highlight=False))
     if load is not None and load > _BUSY * _cores():
         typer.echo(
@@ -52,9 +57,13 @@ def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_
             f"measure again when it is idle"
         )
     if json_file is not None:
-        found = _found(rows, peers, left_out, ceilings) | {"quick": quick, "load_before": load}
+        found = _found(rows, peers, left_out, ceilings) | {
+            "quick": quick,
+            "stopped": stopped,
+            "load_before": load,
+        }
         json_file.write_text(json.dumps(found, indent=1) + "\n")
-    return not any(row.bad for row in rows)
+    return not stopped and not any(row.bad for row in rows)
 
 
 def _found(

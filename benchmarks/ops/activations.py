@@ -172,7 +172,8 @@ def _gradient(row: Activation) -> Case:
         thinc=both if row.thinc else None,
         torch=row.torch_gradient,
         jax=row.jax_gradient or by_vjp,
-        flops=lambda n, width: (row.flops + _SIMPLE) * n * width,
+        # From Y there is no exp to take again.
+        flops=lambda n, width: ((0 if reads_y else row.flops) + _SIMPLE) * n * width,
         reads=(0, 2 if reads_y else 1),
     )
 

@@ -16,7 +16,7 @@ __all__ = ["ACTIVATIONS", "ELEMENTWISE"]
 
 ELEMENTWISE = {"small": [(20, 96)], "typical": [(4000, 288)], "large": [(32000, 288)]}
 
-_SIMPLE, _EXP = 3, 20  # floating-point operations an entry: some arithmetic, or a polynomial for exp
+_SIMPLE, _EXP = 3, 16  # floating-point operations an entry: some arithmetic, or a polynomial for exp
 _GRID = 1024
 
 
@@ -91,7 +91,7 @@ _ROWS = (
         lambda t, X: t.nn.functional.silu(X),
         lambda t, dY, X, Y: t.ops.aten.silu_backward(dY, X),
     ),
-    Activation("dish", lambda j, X: 0.5 * X * (X * j.lax.rsqrt(1 + X * X) + 1)),
+    Activation("dish", lambda j, X: 0.5 * X * (X * j.lax.rsqrt(1 + X * X) + 1), flops=3 * _SIMPLE),
     Activation(
         "mish",
         lambda j, X: j.nn.mish(X),

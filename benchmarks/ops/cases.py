@@ -222,7 +222,7 @@ _BY_ROWS = (
         thinc=lambda ops, X: ops.softmax(X),
         torch=lambda t, X: t.softmax(X, -1),
         jax=lambda j, X: j.nn.softmax(X),
-        flops=lambda n, width: 25 * n * width,
+        flops=lambda n, width: 21 * n * width,
     ),
     Case(
         "backprop_softmax",
@@ -241,7 +241,7 @@ _BY_ROWS = (
         triops=lambda ops, X: ops.log_softmax(X),
         torch=lambda t, X: t.log_softmax(X, -1),
         jax=lambda j, X: j.nn.log_softmax(X),
-        flops=lambda n, width: 25 * n * width,
+        flops=lambda n, width: 21 * n * width,
     ),
     Case(
         "backprop_log_softmax",
@@ -250,7 +250,7 @@ _BY_ROWS = (
         triops=lambda ops, dY, Y: ops.backprop_log_softmax(dY, Y),
         torch=lambda t, dY, Y: t._log_softmax_backward_data(dY, Y, -1, Y.dtype),
         jax=lambda j, dY, Y: dY - j.numpy.exp(Y) * dY.sum(-1, keepdims=True),
-        flops=lambda n, width: 23 * n * width,
+        flops=lambda n, width: 19 * n * width,
     ),
     Case(
         "cross_entropy",
@@ -261,7 +261,7 @@ _BY_ROWS = (
         thinc=lambda ops, X, T: ops.softmax(X) - T,
         torch=_torch_cross_entropy,
         jax=_jax_cross_entropy,
-        flops=lambda n, width: 48 * n * width,
+        flops=lambda n, width: 24 * n * width,
     ),
     Case(
         "layer_norm",

@@ -1,0 +1,72 @@
+"""The command line: `python -m benchmarks ops`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+class Size(StrEnum):
+    """Which shapes of a case are measured."""
+
+    small = "small"
+    typical = "typical"
+    large = "large"
+
+
+@app.callback()
+def main() -> None:
+    """Measure triops side by side with its peers."""
+
+
+@app.command()
+def ops(
+    contains: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="TEXT", help="Only ops whose name contains this; repeatable."),
+    ] = None,
+    size: Annotated[list[Size] | None, typer.Option(help="Only shapes of this size; repeatable.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Short turns: a trial, no measurement.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores for every peer.")] = None,
+) -> None:
+    """Each op against every peer that is installed. Exit status: 1 where a result is wrong or a peer failed, 2
+    for wrong input."""
+    if threads is not None:
+        _limit_threads(threads)
+    # Libraries read those limits when they are loaded: nothing above may load them.
+    from benchmarks.ops.run import run_ops
+
+    good = run_ops(contains or [], [str(each) for each in size or Size], quick=quick, json_file=json_file)
+    sys.exit(0 if good else 1)
+
+
+def _limit_threads(count: int) -> None:
+    for name in _THREADS:
+        os.environ[name] = str(count)
+    if hasattr(os, "sched_setaffinity"):
+        # XLA has no setting for its pool, which is as wide as the cores that the process may use.
+        usable = sorted(os.sched_getaffinity(0))
+        if count > len(usable):
+            raise typer.BadParameter(
+                f"this process may use {len(usable)} cores, got {count}", param_hint="--threads"
+            )
+        os.sched_setaffinity(0, usable[:count])
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Single operations, each against the same operation of every peer, and against what the machine can do."""

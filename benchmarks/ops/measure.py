@@ -1,0 +1,188 @@
+"""One case at one shape: every peer checked against float64, then timed, the peers taking turns."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ops.case import Case
+from benchmarks.ops.ceilings import Ceilings
+from benchmarks.ops.peers import OURS, Peer
+from triops import get_ops
+from triops.bench.timing import Spread, spread
+
+__all__ = ["FULL", "QUICK", "Pace", "Result", "Row", "measure"]
+
+_SAMPLE_S = 1e-4  # shorter calls are timed several at once
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long each peer is measured. What `triops.bench.timing.turns` says of long turns holds here: the first
+    `warm_s` of a turn, in which threads spread and another's threads stop spinning, does not count."""
+
+    turns: int
+    warm_s: float
+    turn_s: float
+    samples: int  # at least that many a turn
+
+
+FULL = Pace(turns=3, warm_s=0.06, turn_s=0.06, samples=3)
+QUICK = Pace(turns=1, warm_s=0.0, turn_s=0.005, samples=2)
+
+
+@dataclass
+class Result:
+    """One peer's part of a row. `difference` is from the float64 result; `error` says why it failed."""
+
+    call_s: Spread | None = None
+    ratio: float | None = None  # its time over that of triops-numpy
+    difference: float | None = None
+    wrong: bool = False
+    error: str | None = None
+
+
+@dataclass
+class Row:
+    """One op at one shape. `share` is that of the ceiling that triops-numpy reaches."""
+
+    op: str
+    size: str
+    shape: tuple[int, ...]
+    results: dict[str, Result] = field(default_factory=dict)
+    share: float | None = None
+    bytes_moved: int = 0
+    flops: float = 0.0
+
+    @property
+    def bad(self) -> bool:
+        """Whether any peer is wrong, or failed."""
+        return any(result.wrong or result.error for result in self.results.values())
+
+    @property
+    def difference(self) -> float | None:
+        """The largest of any peer."""
+        return max((r.difference for r in self.results.values() if r.difference is not None), default=None)
+
+
+def measure(
+    case: Case, size: str, shape: tuple[int, ...], peers: Sequence[Peer], ceilings: Ceilings, pace: Pace
+) -> Row:
+    """A row, with a result for each peer that has the op."""
+    inputs = case.inputs(*shape)
+    references = _as_float64(case.triops(get_ops("numpy"), *map(_widened, inputs)), np.asarray)
+    row = Row(case.name, size, shape, flops=float(case.flops(*shape)))
+    runners = {}
+    for peer in peers:
+        function = peer.bind(case)
+        if function is None:
+            continue
+        result = row.results[peer.name] = Result()
+        runner = _Runner(peer, function, inputs, case.consumes)
+        try:
+            outputs = runner.once()
+            arrays = _as_float64(outputs, peer.numpy)
+        except Exception as error:  # a peer's own failure must not end the run
+            result.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            continue
+        result.difference = case.compare(arrays, references)
+        result.wrong = not result.difference <= case.tolerance
+        runners[peer.name] = runner
+        if peer.name == OURS:
+            row.bytes_moved = case.bytes_moved(shape, inputs, _listed(outputs))
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(pace.turns):
+        for name, runner in runners.items():
+            seconds[name] += runner.turn(pace)
+    for name, times in seconds.items():
+        row.results[name].call_s = spread(times)
+    _relate(row, ceilings)
+    return row
+
+
+def _relate(row: Row, ceilings: Ceilings) -> None:
+    ours = row.results.get(OURS)
+    if ours is None or ours.call_s is None:
+        return
+    row.share = ceilings.seconds(row.bytes_moved, row.flops) / ours.call_s.median_s
+    for result in row.results.values():
+        if result.call_s is not None:
+            result.ratio = result.call_s.median_s / ours.call_s.median_s
+
+
+class _Runner:
+    """Calls one peer's function, and reads the clock."""
+
+    def __init__(self, peer: Peer, function: Callable[..., Any], inputs: Sequence[Any], consumes: bool) -> None:
+        self._peer, self._function = peer, function
+        self._inputs, self._consumes = inputs, consumes
+        self._arrays = self._ready()
+
+    def once(self) -> Any:
+        """The result of one call, computed."""
+        result = self._function(*self._arrays)
+        if self._peer.wait is not None:
+            self._peer.wait(result)
+        return result
+
+    def turn(self, pace: Pace) -> list[float]:
+        """Seconds a call, one number for each sample."""
+        times: list[float] = []
+        with _no_garbage():
+            calls = self._warm(pace.warm_s)
+            stop = perf_counter() + pace.turn_s
+            while len(times) < pace.samples or perf_counter() < stop:
+                times.append(self._sample(calls))
+        return times
+
+    def _warm(self, seconds: float) -> int:
+        """Run for that long; returns how many calls make a sample."""
+        stop = perf_counter() + seconds
+        last = self._sample(1)
+        while perf_counter() < stop:
+            last = min(last, self._sample(1))
+        return 1 if self._consumes else max(1, round(_SAMPLE_S / last))
+
+    def _sample(self, calls: int) -> float:
+        if self._consumes:
+            self._arrays = self._ready()
+        start = perf_counter()
+        for _ in range(calls):
+            self.once()
+        return (perf_counter() - start) / calls
+
+    def _ready(self) -> list[Any]:
+        """Copies of the inputs, there before the clock starts."""
+        arrays = [self._peer.array(array.copy()) for array in self._inputs]
+        if self._peer.wait is not None:
+            for array in arrays:
+                self._peer.wait(array)
+        return arrays
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _listed(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+
+
+def _as_float64(outputs: Any, to_numpy: Callable[[Any], Any]) -> list[Any]:
+    return [np.array(to_numpy(output), dtype="float64") for output in _listed(outputs)]
+
+
+def _widened(array: Any) -> Any:
+    return array.astype("float64") if array.dtype == "float32" else array

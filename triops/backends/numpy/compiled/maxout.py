@@ -11,7 +11,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.scalar import F, I
+from triops.backends.numpy.compiled.scalar import I, kept
 
 __all__ = ["MAXOUT"]
 
@@ -46,10 +46,12 @@ def _backward(P: int) -> Kernel:
         "    for i in range(dY.size):",
         "        dy = dY[i]",
         "        index = which[i]",
-        *(f"        dX[{P} * i + {p}] = dy if index == I({p}) else F(0)" for p in range(P)),
+        *(f"        dX[{P} * i + {p}] = kept(dy, index == I({p}))" for p in range(P)),
     ]
     sliced = {"dY": 1, "which": 1, "dX": P}
-    return Kernel((f"backprop_maxout_{P}", "\n".join(lines)), {"I": I, "F": F}, sliced, threshold=_THRESHOLD)
+    return Kernel(
+        (f"backprop_maxout_{P}", "\n".join(lines)), {"I": I, "kept": kept}, sliced, threshold=_THRESHOLD
+    )
 
 
 def maxout(X: Any) -> Any:

@@ -49,6 +49,13 @@ def unorder(key: Any) -> Any:
 
 
 @inlined
+def kept(x: Any, condition: Any) -> Any:
+    """x where the condition holds, else 0. Stores that are some entries apart vectorise with it, and with a choice
+    they do not."""
+    return _float_of_bits(_bits_of_float(x) & -I(condition))
+
+
+@inlined
 def split_exp(x: Any) -> Any:
     """exp x = scale (1 + rest): Cody and Waite's reduction, and Cephes' polynomial (expf) for the rest."""
     x = min(max(x, _LOWEST), _HIGHEST)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.ops.cases.activations import ACTIVATIONS, elementwise
+from tests.subject import ops_or_skip
 from triops import get_ops
 
 # Thinc's own figures, on its CPU ops, for |X| up to 12: its erf is an approximation to seven digits, and the
@@ -89,6 +90,25 @@ def test_scatter_add_as_thinc(thinc_ops: Any) -> None:
     theirs = table.copy()
     thinc_ops.scatter_add(theirs, indices, values)
     np.testing.assert_allclose(get_ops("numpy").scatter_add(table, indices, values), theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**32 - 1])
+def test_hash_as_thinc(backend: str, seed: int, thinc_ops: Any) -> None:
+    ops = ops_or_skip(backend)
+    ids = np.concatenate([_keys(1001), np.array([0, 1, 2**32, 2**63, 2**64 - 1], dtype="uint64")])
+    np.testing.assert_array_equal(ops.to_numpy(ops.hash(ops.asarray(ids), seed)), thinc_ops.hash(ids, seed))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 40])
+def test_ngrams_as_thinc(backend: str, n: int, thinc_ops: Any) -> None:
+    ops, keys = ops_or_skip(backend), _keys(33)
+    np.testing.assert_array_equal(ops.to_numpy(ops.ngrams(n, ops.asarray(keys))), thinc_ops.ngrams(n, keys))
+
+
+def _keys(count: int) -> Any:
+    return np.random.default_rng(6).integers(0, 2**64, count, dtype="uint64")
 
 
 def test_sigmoid_does_not_stop_at_20(thinc_ops: Any) -> None:

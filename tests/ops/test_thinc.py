@@ -107,6 +107,14 @@ def test_ngrams_as_thinc(backend: str, n: int, thinc_ops: Any) -> None:
     np.testing.assert_array_equal(ops.to_numpy(ops.ngrams(n, ops.asarray(keys))), thinc_ops.ngrams(n, keys))
 
 
+def test_gather_add_as_thinc(thinc_ops: Any) -> None:
+    rng = np.random.default_rng(7)
+    table, indices = rng.normal(0, 1, (6, 5)).astype("float32"), rng.integers(0, 6, (9, 4)).astype("int32")
+    np.testing.assert_allclose(
+        get_ops("numpy").gather_add(table, indices), thinc_ops.gather_add(table, indices), rtol=1e-6, atol=1e-6
+    )
+
+
 def _keys(count: int) -> Any:
     return np.random.default_rng(6).integers(0, 2**64, count, dtype="uint64")
 

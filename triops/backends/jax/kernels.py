@@ -32,10 +32,22 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     return table.at[indices].add(values)
 
 
+def gather_add(table: Any, indices: Any) -> Any:
+    if table.shape[0] == 0:
+        return jnp.zeros((indices.shape[0], table.shape[1]), table.dtype)  # jnp.take refuses an empty table
+    return jnp.sum(gather(table, indices), axis=1)
+
+
+def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
+    return jnp.zeros((nV, dY.shape[1]), dY.dtype).at[indices].add(dY[:, None, :])
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
     "affine": affine,
     "erf": erf,
     "gather": gather,
     "scatter_add": scatter_add,
+    "gather_add": gather_add,
+    "backprop_gather_add": backprop_gather_add,
 }

@@ -16,6 +16,11 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
     return jnp.matmul(X.T if trans1 else X, Y.T if trans2 else Y, precision=jax.lax.Precision.HIGHEST)
 
 
+def batched_gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
+    left, right = (jnp.swapaxes(X, 1, 2) if trans1 else X), (jnp.swapaxes(Y, 1, 2) if trans2 else Y)
+    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+
+
 def affine(X: Any, W: Any, b: Any) -> Any:
     return jnp.matmul(X, W.T, precision=jax.lax.Precision.HIGHEST) + b
 
@@ -44,6 +49,7 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
+    "batched_gemm": batched_gemm,
     "affine": affine,
     "erf": erf,
     "gather": gather,

@@ -115,6 +115,19 @@ def test_gather_add_as_thinc(thinc_ops: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("N", "D", "period"), [(50, 8, 10000), (9, 7, 100), (3, 1, 10000)])
+def test_position_encode_as_thinc(N: int, D: int, period: int, thinc_ops: Any) -> None:
+    ours, theirs = get_ops("numpy").position_encode(N, D, period), thinc_ops.position_encode(N, D, period)
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_logloss_as_thinc(thinc_ops: Any) -> None:
+    y_true, y_pred = np.random.default_rng(8).uniform(0, 1, (2, 5, 3)).astype("float32")
+    np.testing.assert_allclose(
+        get_ops("numpy").logloss(y_true, y_pred), thinc_ops.logloss(y_true, y_pred), rtol=1e-6
+    )
+
+
 def _keys(count: int) -> Any:
     return np.random.default_rng(6).integers(0, 2**64, count, dtype="uint64")
 

@@ -1,4 +1,4 @@
-"""Rows of a table by their number."""
+"""Rows of a table by their number, and codes for positions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from operator import index
 
 from triops.errors import ArgumentError, ShapeError
 from triops.ops.base import OpsBase
-from triops.types import Floats2d, FloatsXd, Ints1d, Ints2d, IntsXd
+from triops.types import DType, Floats2d, FloatsXd, Ints1d, Ints2d, IntsXd
 
 __all__ = ["EmbeddingOps"]
 
 
 class EmbeddingOps(OpsBase):
-    """gather, scatter_add, and sums of gathered rows."""
+    """gather, scatter_add, sums of gathered rows, and position_encode."""
 
     def gather(self, table: FloatsXd, indices: IntsXd) -> FloatsXd:
         """Y[i] = table[indices[i]].
@@ -76,6 +76,22 @@ class EmbeddingOps(OpsBase):
         self._in_range("backprop_gather_add", indices, index(nV))
         dE: Floats2d = self._kernels["backprop_gather_add"](dY, indices, nV=index(nV))
         return dE
+
+    def position_encode(self, N: int, D: int, period: float = 10000, dtype: DType = "float32") -> Floats2d:
+        """Y[i, j] = sin(i / w) for even j and cos(i / w) for odd j, with w = period^(2d/D) and d the even one of
+        the two columns of a pair; the last column of an odd D takes its d from the pair before it.
+
+        N, D: from 0. period: above 0. Returns Y: (N, D), computed on the host and rounded to `dtype`, alike
+        on every backend. As in Thinc, whose wavelengths are the squares of those of Vaswani et al. 2017,
+        Attention Is All You Need.
+        """
+        for argument, size in (("N", N), ("D", D)):
+            if not hasattr(size, "__index__") or index(size) < 0:
+                raise ArgumentError(f"position_encode: {argument} must be an integer from 0, got {size!r}")
+        if not 0 < period < float("inf"):
+            raise ArgumentError(f"position_encode: period must be above 0 and finite, got {period}")
+        Y: Floats2d = self.backend.asarray(self.backend.host.position_encode(index(N), index(D), period), dtype)
+        return Y
 
     def _has_rows(self, op: str, table: FloatsXd) -> None:
         if table.ndim < 1:

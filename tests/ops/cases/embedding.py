@@ -43,6 +43,35 @@ def backprop_gather_add(dY: Any, indices: Any, nV: int) -> Any:
     return dE
 
 
+def position_encode(N: int, D: int, period: float = 10000) -> Any:
+    Y = np.zeros((N, D))
+    for i in range(N):
+        d = 0
+        for j in range(0, D - 1, 2):
+            d = j
+            angle = i / period ** (2 * d / D)
+            Y[i, j], Y[i, j + 1] = math.sin(angle), math.cos(angle)
+        if D % 2:
+            Y[i, D - 1] = math.sin(i / period ** (2 * d / D))
+    return Y
+
+
+def _positions(rng: np.random.Generator) -> dict[str, Sample]:
+    sizes = {
+        "typical": (7, 6),
+        "odd sizes": (13, 5),
+        "one column": (3, 1),
+        "empty": (0, 4),
+        "empty width": (4, 0),
+    }
+    return {label: Sample(args) for label, args in sizes.items()} | {
+        "half": Sample((7, 6), dtypes=HALF),
+        "period": Sample((7, 6), {"period": 100}),
+        "many": Sample((1000, 8)),
+        "extreme": Sample((5, 4), {"period": 1e30}),
+    }
+
+
 def _table(rng: np.random.Generator, *shape: int) -> Any:
     return rng.normal(0, 1, shape or (ROWS, WIDTH))
 
@@ -238,5 +267,19 @@ CASES = (
                 lambda ops, dY, table: (ops.backprop_gather_add(dY, ops.asarray(SUMMED), ROWS),),
             )
         },
+    ),
+    OpCase(
+        "position_encode",
+        position_encode,
+        _positions,
+        (
+            BadCall("N", (-1, 4), ArgumentError, "N must be an integer from 0, got -1"),
+            BadCall("D", (4, 1.5), ArgumentError, "D must be an integer from 0, got 1.5"),
+            *(
+                BadCall(f"period {period}", (4, 4, period), ArgumentError, "period must be above 0 and finite")
+                for period in (0, -1.0, math.inf, math.nan)
+            ),
+        ),
+        takes_dtype=True,
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.models.samples import NI, NO, named_params
+from tests.ops.cases.hashing import hash as hashes
 from triops import Model, models
 
 __all__ = ["CASES", "LayerCase"]
@@ -107,6 +108,12 @@ def rows_of_table(model: Model, X: Any) -> Any:
     return named_params(model)["E"][X if column is None else X[:, column]]
 
 
+def sums_of_hashed_rows(model: Model, X: Any) -> Any:
+    column = model.attrs["column"]
+    rows = hashes(X if column is None else X[:, column], model.attrs["seed"]) % NV
+    return named_params(model)["E"][rows].sum(axis=1)
+
+
 def without_dims(make: Callable[[], Model]) -> Callable[..., Model]:
     """For layers that take no dimensions."""
     return lambda nO=None, nI=None: make()
@@ -179,6 +186,15 @@ CASES = [
         "Embed",
         lambda nO=None, nI=None: models.Embed(nO, NV, column=1, dropout=0.4),
         rows_of_table,
+        takes="ids",
+        columns=2,
+        label="column",
+    ),
+    LayerCase("HashEmbed", lambda nO=None, nI=None: models.HashEmbed(nO, NV), sums_of_hashed_rows, takes="ids"),
+    LayerCase(
+        "HashEmbed",
+        lambda nO=None, nI=None: models.HashEmbed(nO, NV, seed=2**32 - 1, column=-1, dropout=0.4),
+        sums_of_hashed_rows,
         takes="ids",
         columns=2,
         label="column",

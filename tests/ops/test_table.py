@@ -73,9 +73,10 @@ def test_row_covers(case: OpCase) -> None:
     assert samples["typical"].dtypes[:2] == ("float64", "float32")
     if case.array_places():
         assert {sample.layout for sample in samples.values()} == {plain, transposed, strided, mixed}
-        assert any(_has_nonfinite(sample.args) for sample in samples.values())
         for label, sample in samples.items():
             assert sample.finite != _has_nonfinite(sample.args), label
+    if any(_is_floating(arg) for arg in samples["typical"].args):
+        assert any(_has_nonfinite(sample.args) for sample in samples.values())
         largest = max(np.abs(arg).max(initial=0) for arg in samples["extreme"].args if _is_floating(arg))
         assert largest >= 1e15 or case.op in ONLY_OF_SHARES
 

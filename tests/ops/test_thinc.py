@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.ops.cases.activations import ACTIVATIONS, elementwise
+from tests.subject import ops_or_skip
 from triops import get_ops
 
 # Thinc's own figures, on its CPU ops, for |X| up to 12: its erf is an approximation to seven digits, and the
@@ -89,6 +90,46 @@ def test_scatter_add_as_thinc(thinc_ops: Any) -> None:
     theirs = table.copy()
     thinc_ops.scatter_add(theirs, indices, values)
     np.testing.assert_allclose(get_ops("numpy").scatter_add(table, indices, values), theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**32 - 1])
+def test_hash_as_thinc(backend: str, seed: int, thinc_ops: Any) -> None:
+    ops = ops_or_skip(backend)
+    ids = np.concatenate([_keys(1001), np.array([0, 1, 2**32, 2**63, 2**64 - 1], dtype="uint64")])
+    np.testing.assert_array_equal(ops.to_numpy(ops.hash(ops.asarray(ids), seed)), thinc_ops.hash(ids, seed))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 40])
+def test_ngrams_as_thinc(backend: str, n: int, thinc_ops: Any) -> None:
+    ops, keys = ops_or_skip(backend), _keys(33)
+    np.testing.assert_array_equal(ops.to_numpy(ops.ngrams(n, ops.asarray(keys))), thinc_ops.ngrams(n, keys))
+
+
+def test_gather_add_as_thinc(thinc_ops: Any) -> None:
+    rng = np.random.default_rng(7)
+    table, indices = rng.normal(0, 1, (6, 5)).astype("float32"), rng.integers(0, 6, (9, 4)).astype("int32")
+    np.testing.assert_allclose(
+        get_ops("numpy").gather_add(table, indices), thinc_ops.gather_add(table, indices), rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("N", "D", "period"), [(50, 8, 10000), (9, 7, 100), (3, 1, 10000)])
+def test_position_encode_as_thinc(N: int, D: int, period: int, thinc_ops: Any) -> None:
+    ours, theirs = get_ops("numpy").position_encode(N, D, period), thinc_ops.position_encode(N, D, period)
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_logloss_as_thinc(thinc_ops: Any) -> None:
+    y_true, y_pred = np.random.default_rng(8).uniform(0, 1, (2, 5, 3)).astype("float32")
+    np.testing.assert_allclose(
+        get_ops("numpy").logloss(y_true, y_pred), thinc_ops.logloss(y_true, y_pred), rtol=1e-6
+    )
+
+
+def _keys(count: int) -> Any:
+    return np.random.default_rng(6).integers(0, 2**64, count, dtype="uint64")
 
 
 def test_sigmoid_does_not_stop_at_20(thinc_ops: Any) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "dtype_name",
     "from_bytes",
     "item_size",
+    "position_encode",
 ]
 
 
@@ -35,6 +36,14 @@ def draw_normal(seed: int, shape: Shape, mean: float, scale: float) -> Any:
 def draw_permutation(seed: int, n: int) -> Any:
     """The numbers 0 to n-1 in random order, as int64."""
     return _generator(seed).permutation(n)
+
+
+def position_encode(N: int, D: int, period: float) -> Any:
+    """float64 sines in even columns, cosines in odd ones."""
+    # An odd last column has the wavelength of the pair before it, as it has in Thinc.
+    even = np.minimum(np.arange(D) // 2 * 2, max(D // 2 * 2 - 2, 0))
+    angles = np.arange(N, dtype="float64")[:, None] / float(period) ** (2 * even / max(D, 1))
+    return np.where(np.arange(D) % 2 == 0, np.sin(angles), np.cos(angles))
 
 
 def item_size(dtype: Any) -> int:

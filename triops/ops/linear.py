@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from triops.errors import ShapeError
 from triops.ops.base import OpsBase
-from triops.types import Floats1d, Floats2d
+from triops.types import Floats1d, Floats2d, Floats3d
 
 __all__ = ["LinearOps"]
 
 
 class LinearOps(OpsBase):
-    """gemm and affine."""
+    """gemm, batched_gemm and affine."""
 
     def gemm(self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False) -> Floats2d:
         """Matrix product Z = X Y, either factor transposed on the way.
@@ -26,6 +26,26 @@ class LinearOps(OpsBase):
                 f"{' transposed' * trans2}: transpose one with trans1 or trans2, or check the widths"
             )
         Z: Floats2d = self._kernels["gemm"](X, Y, trans1=bool(trans1), trans2=bool(trans2))
+        return Z
+
+    def batched_gemm(self, X: Floats3d, Y: Floats3d, trans1: bool = False, trans2: bool = False) -> Floats3d:
+        """Z[b] = X[b] Y[b], either factor transposed on the way, as `gemm` does one.
+
+        X: (B, M, K), or (B, K, M) with trans1. Y: (B, K, N), or (B, N, K) with trans2. Returns Z: (B, M, N).
+        """
+        self._floats("batched_gemm", X=X, Y=Y)
+        if (
+            X.ndim != 3
+            or Y.ndim != 3
+            or X.shape[0] != Y.shape[0]
+            or X.shape[1 if trans1 else 2] != Y.shape[2 if trans2 else 1]
+        ):
+            raise ShapeError(
+                f"batched_gemm: X and Y must be equally long stacks of matrices that share their inner "
+                f"dimension, got X {tuple(X.shape)}{' transposed' * bool(trans1)} and Y {tuple(Y.shape)}"
+                f"{' transposed' * bool(trans2)}: transpose one with trans1 or trans2, or check the shapes"
+            )
+        Z: Floats3d = self._kernels["batched_gemm"](X, Y, trans1=bool(trans1), trans2=bool(trans2))
         return Z
 
     def affine(self, X: Floats2d, W: Floats2d, b: Floats1d) -> Floats2d:

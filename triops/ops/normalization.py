@@ -10,7 +10,7 @@ __all__ = ["NormalizationOps"]
 
 
 class NormalizationOps(OpsBase):
-    """layer_norm and its gradient."""
+    """layer_norm, rms_norm and their gradients."""
 
     def layer_norm(
         self, X: FloatsXd, G: Floats1d, b: Floats1d, eps: float = 1e-8
@@ -47,3 +47,33 @@ class NormalizationOps(OpsBase):
         self._shape("backprop_layer_norm", "G", G, (dY.shape[-1],), "one for each column of dY")
         dX, dG, db = self._kernels["backprop_layer_norm"](dY, X, mu, rstd, G)
         return dX, dG, db
+
+    def rms_norm(self, X: FloatsXd, G: Floats1d, eps: float = 1e-8) -> tuple[FloatsXd, FloatsXd]:
+        """Y = X rstd G, with rstd = 1/√(mean(X²) + eps) of a row.
+
+        X: (..., nI). G: (nI,). Returns Y: (..., nI), and rstd: (..., 1), to give to `backprop_rms_norm`. Zhang
+        and Sennrich 2019, Root Mean Square Layer Normalization.
+        """
+        self._floats("rms_norm", X=X, G=G)
+        self._width("rms_norm", X)
+        self._shape("rms_norm", "G", G, (X.shape[-1],), "one for each column of X")
+        if not eps >= 0:
+            raise ArgumentError(f"rms_norm: eps must be 0 or more, got {eps}")
+        Y, rstd = self._kernels["rms_norm"](X, G, eps=float(eps))
+        return Y, rstd
+
+    def backprop_rms_norm(
+        self, dY: FloatsXd, X: FloatsXd, rstd: FloatsXd, G: Floats1d
+    ) -> tuple[FloatsXd, Floats1d]:
+        """With X̂ = X rstd and g = dY G: dX = rstd (g - X̂ mean(g X̂)), dG = Σ dY X̂; the mean over a row, the
+        sum over all rows.
+
+        dY, X: (..., nI). rstd: (..., 1), from `rms_norm`. G: (nI,). Returns dX: (..., nI), dG: (nI,).
+        """
+        self._floats("backprop_rms_norm", dY=dY, X=X, rstd=rstd, G=G)
+        self._width("backprop_rms_norm", dY)
+        self._shape("backprop_rms_norm", "X", X, tuple(dY.shape), "as dY")
+        self._shape("backprop_rms_norm", "rstd", rstd, (*dY.shape[:-1], 1), "one for each row of dY")
+        self._shape("backprop_rms_norm", "G", G, (dY.shape[-1],), "one for each column of dY")
+        dX, dG = self._kernels["backprop_rms_norm"](dY, X, rstd, G)
+        return dX, dG

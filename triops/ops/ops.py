@@ -5,6 +5,7 @@ from __future__ import annotations
 from triops.ops.activations import ActivationOps
 from triops.ops.arrays import ArrayOps
 from triops.ops.embedding import EmbeddingOps
+from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
@@ -22,6 +23,7 @@ class Ops(
     NormalizationOps,
     MaxoutOps,
     EmbeddingOps,
+    HashingOps,
     RandomOps,
     UpdateOps,
     ArrayOps,

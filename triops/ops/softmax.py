@@ -10,7 +10,7 @@ __all__ = ["SoftmaxOps"]
 
 
 class SoftmaxOps(OpsBase):
-    """softmax, log_softmax and cross_entropy."""
+    """softmax, log_softmax, cross_entropy and logloss."""
 
     def softmax(self, X: FloatsXd, axis: int = -1, temperature: float = 1.0) -> FloatsXd:
         """Y = exp(X/T) / Σ exp(X/T) along `axis`, T the temperature.
@@ -69,6 +69,18 @@ class SoftmaxOps(OpsBase):
         self._width("cross_entropy", X)
         losses, dX = self._kernels["cross_entropy"](X, T)
         return losses, dX
+
+    def logloss(self, y_true: FloatsXd, y_pred: FloatsXd) -> FloatsXd:
+        """losses = -(t log(p + 1e-8) + (1 - t) log(1 - p + 1e-8)), in nats, with t and p for y_true and y_pred.
+        As in Thinc: one for each entry, not summed.
+
+        y_true, y_pred: any shape, probabilities from 0 to 1. Returns losses: as y_true. In float16 the 1e-8 is
+        0, and a wrong certainty costs infinity.
+        """
+        self._floats("logloss", y_true=y_true, y_pred=y_pred)
+        self._shape("logloss", "y_pred", y_pred, tuple(y_true.shape), "as y_true")
+        losses: FloatsXd = self._kernels["logloss"](y_true, y_pred)
+        return losses
 
     def _axis(self, op: str, X: FloatsXd, axis: int) -> int:
         if not -X.ndim <= axis < X.ndim or X.shape[axis] == 0:

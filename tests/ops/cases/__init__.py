@@ -4,6 +4,7 @@ file. An op without a row fails `tests.ops.test_table`."""
 from tests.ops.cases import (
     activations,
     embedding,
+    hashing,
     linear,
     maxout,
     normalization,
@@ -15,6 +16,6 @@ from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample
 
 __all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample"]
 
-FAMILIES = (activations, linear, softmax, normalization, maxout, embedding, random, updates)
+FAMILIES = (activations, linear, softmax, normalization, maxout, embedding, hashing, random, updates)
 
 CASES = {case.op: case for family in FAMILIES for case in family.CASES}

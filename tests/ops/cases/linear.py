@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,21 @@ def _gemm_samples(rng: np.random.Generator) -> dict[str, Sample]:
     return samples
 
 
+def batched(X: Any, Y: Any, trans1: bool = False, trans2: bool = False) -> Any:
+    Z = [product(x, y, trans1, trans2) for x, y in zip(X, Y, strict=True)]
+    return np.array(Z).reshape(len(X), X.shape[2 if trans1 else 1], Y.shape[1 if trans2 else 2])
+
+
+def _stack_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    """Those of gemm, each with a second pair of matrices."""
+    samples = {}
+    for label, sample in _gemm_samples(rng).items():
+        args = tuple(np.stack([arg, 0.5 * arg]) for arg in sample.args)
+        samples[label] = replace(sample, args=args)
+    none = tuple(arg[:0] for arg in samples["typical"].args)
+    return samples | {"empty stack": Sample(none, dtypes=("float32",))}
+
+
 def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
     def args(N: int, nI: int, nO: int) -> tuple[Any, ...]:
         return rng.normal(0, 1, (N, nI)), rng.normal(0, 1, (nO, nI)), rng.normal(0, 1, nO)
@@ -105,6 +121,34 @@ CASES = (
                 lambda ops, X, Y: ops.gemm(X, Y),
                 _factors(np.random.default_rng(1), 3, 5, 4),
                 lambda ops, dY, X, Y: (ops.gemm(dY, Y, trans2=True), ops.gemm(X, dY, trans1=True)),
+            )
+        },
+    ),
+    OpCase(
+        "batched_gemm",
+        batched,
+        _stack_samples,
+        (
+            BadCall("inner sizes", (X32[None], Y32.T[None]), ShapeError, "share their inner dimension, got X"),
+            BadCall(
+                "inner sizes, transposed",
+                (X32[None], Y32[None]),
+                ShapeError,
+                r"X \(1, 3, 5\) transposed and Y \(1, 5, 4\): transpose",
+                {"trans1": True},
+            ),
+            BadCall("a matrix", (X32, Y32[None]), ShapeError, "must be equally long stacks"),
+            BadCall("lengths", (np.stack([X32, X32]), Y32[None]), ShapeError, "must be equally long stacks"),
+            BadCall("two dtypes", (X32[None], Y32[None].astype("float64")), DTypeError, "Y is float64"),
+        ),
+        {
+            "": Gradient(
+                lambda ops, X, Y: ops.batched_gemm(X, Y),
+                tuple(np.random.default_rng(3).normal(0, 1, shape) for shape in ((2, 3, 5), (2, 5, 4))),
+                lambda ops, dY, X, Y: (
+                    ops.batched_gemm(dY, Y, trans2=True),
+                    ops.batched_gemm(X, dY, trans1=True),
+                ),
             )
         },
     ),

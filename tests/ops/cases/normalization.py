@@ -1,4 +1,4 @@
-"""Layer normalisation."""
+"""Layer and root mean square normalisation."""
 
 from __future__ import annotations
 
@@ -45,6 +45,30 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
         dG = [dG[i] + dy[i] * unit[i] for i in range(nI)]
         db = [db[i] + dy[i] for i in range(nI)]
     return np.array(dX, dtype="float64").reshape(dY.shape), np.array(dG), np.array(db)
+
+
+def rms_norm(X: Any, G: Any, eps: float = 1e-8) -> tuple[Any, Any]:
+    nI = X.shape[-1]
+    rows = X.reshape(-1, nI).tolist()
+    rstds = [1.0 / math.sqrt(math.fsum(x * x for x in row) / nI + eps) for row in rows]
+    Y = [
+        [x * rstd * g for x, g in zip(row, G.tolist(), strict=True)]
+        for row, rstd in zip(rows, rstds, strict=True)
+    ]
+    return np.array(Y, "float64").reshape(X.shape), np.array(rstds, "float64").reshape(*X.shape[:-1], 1)
+
+
+def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
+    nI = dY.shape[-1]
+    dX, dG = [], [0.0] * nI
+    rows = (array.reshape(rstd.size, nI).tolist() for array in (dY, X))
+    for dy, x, r in zip(*rows, rstd.ravel().tolist(), strict=True):
+        unit = [x[i] * r for i in range(nI)]
+        g = [dy[i] * G[i] for i in range(nI)]
+        along = sum(g[i] * unit[i] for i in range(nI)) / nI
+        dX.append([r * (g[i] - unit[i] * along) for i in range(nI)])
+        dG = [dG[i] + dy[i] * unit[i] for i in range(nI)]
+    return np.array(dX, dtype="float64").reshape(dY.shape), np.array(dG)
 
 
 def _inputs(rng: np.random.Generator) -> dict[str, tuple[tuple[Any, Any, Any], dict[str, Any]]]:
@@ -100,6 +124,30 @@ def _gradient(*shape: int) -> Gradient:
     return Gradient(lambda ops, X, G, b: ops.layer_norm(X, G, b)[0], (X, G, b), _backprop)
 
 
+def _rms_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    samples = {label: Sample((X, G), **how) for label, ((X, G, _), how) in _inputs(rng).items()}
+    X, G = samples["typical"].args
+    return samples | {"zeros": Sample((0 * X, G)), "eps": Sample((X, G), {"eps": 0.5})}
+
+
+def _backprop_rms_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    return {
+        label: Sample((rng.normal(0, 1, X.shape), X, rms_norm(X, G)[1], G), **how)
+        for label, ((X, G, _), how) in _inputs(rng).items()
+    }
+
+
+def _backprop_rms(ops: Any, dY: Any, X: Any, G: Any) -> tuple[Any, Any]:
+    _, rstd = ops.rms_norm(X, G)
+    dX, dG = ops.backprop_rms_norm(dY, X, rstd, G)
+    return dX, dG
+
+
+def _rms_gradient(*shape: int) -> Gradient:
+    (X, G, _), _ = _inputs(np.random.default_rng(6))["typical" if shape == GRID else "a stack"]
+    return Gradient(lambda ops, X, G: ops.rms_norm(X, G)[0], (X, G), _backprop_rms)
+
+
 X, column, row = (np.ones(shape, dtype="float32") for shape in (GRID, (3, 1), (4,)))
 
 CASES = (
@@ -138,5 +186,31 @@ CASES = (
             ),
         ),
         {"rows": _gradient(*GRID), "a stack": _gradient(2, 3, 4)},
+    ),
+    OpCase(
+        "rms_norm",
+        rms_norm,
+        _rms_samples,
+        (
+            BadCall("G too long", (X, np.ones(8, "float32")), ShapeError, r"G must have shape \(4,\)"),
+            BadCall("no column", (X[:, :0], row[:0]), ShapeError, "X must have at least one column"),
+            BadCall("a number", (np.ones((), "float32"), row), ShapeError, "at least one column"),
+            BadCall("eps", (X, row), ArgumentError, "eps must be 0 or more, got -1", {"eps": -1.0}),
+            BadCall("eps NaN", (X, row), ArgumentError, "eps must be 0 or more", {"eps": math.nan}),
+            BadCall("two dtypes", (X, row.astype("float16")), DTypeError, "G is float16 and X is float32"),
+        ),
+    ),
+    OpCase(
+        "backprop_rms_norm",
+        backprop_rms_norm,
+        _backprop_rms_samples,
+        (
+            BadCall("X", (X, X[:1], column, row), ShapeError, r"X must have shape \(3, 4\)"),
+            BadCall("rstd", (X, X, row, row), ShapeError, r"rstd must have shape \(3, 1\)"),
+            BadCall("G", (X, X, column, column), ShapeError, r"G must have shape \(4,\)"),
+            BadCall("no column", (X[:, :0], X[:, :0], column, row[:0]), ShapeError, "at least one column"),
+            BadCall("integers", (X, X.astype("int32"), column, row), DTypeError, "X must be a floating array"),
+        ),
+        {"rows": _rms_gradient(*GRID), "a stack": _rms_gradient(2, 3, 4)},
     ),
 )

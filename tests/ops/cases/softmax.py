@@ -147,6 +147,39 @@ def _cross_entropy_samples(rng: np.random.Generator) -> dict[str, Sample]:
     }
 
 
+def logloss(y_true: Any, y_pred: Any) -> Any:
+    losses = [
+        -(t * _log(p + 1e-8) + (1 - t) * _log(1 - p + 1e-8))
+        for t, p in zip(y_true.ravel().tolist(), y_pred.ravel().tolist(), strict=True)
+    ]
+    return np.array(losses, dtype="float64").reshape(y_true.shape)
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x >= 0 else math.nan
+
+
+def _logloss_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(*shape: int) -> tuple[Any, Any]:
+        return rng.uniform(0, 1, shape), rng.uniform(0.01, 0.99, shape)
+
+    certain = np.array([[0.0, 1.0, 0.0, 1.0, 0.5], [0.0, 0.0, 1.0, 1.0, 0.5]])
+    extreme = np.array([[1e15, -1e15, 1e-30], [0.25, 0.75, 0.5]])
+    nonfinite = np.array([[math.nan, 0.5, 1.0], [0.5, math.nan, 2.0]])
+    return {
+        "typical": Sample(args(*GRID), dtypes=(*FULL, "bfloat16")),
+        "one row": Sample(args(7), dtypes=("float32",)),
+        "empty": Sample(args(0, 5), dtypes=("float32",)),
+        "odd sizes": Sample(args(2, 3, 13), dtypes=("float32",)),
+        "certain": Sample(tuple(certain)),
+        "transposed": Sample(args(*GRID), layout=transposed),
+        "strided": Sample(args(*GRID), layout=strided),
+        "mixed": Sample(args(*GRID), layout=mixed),
+        "extreme": Sample(tuple(extreme)),
+        "nonfinite": Sample(tuple(nonfinite), finite=False),
+    }
+
+
 def _smooth(shape: tuple[int, ...]) -> tuple[Any, ...]:
     return (np.random.default_rng(3).normal(0, 1, shape),)
 
@@ -237,4 +270,5 @@ CASES = (
             )
         },
     ),
+    OpCase("logloss", logloss, _logloss_samples, _pairs("y_true", "y_pred")),
 )

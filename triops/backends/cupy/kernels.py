@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cupy
 import cupyx
 import cupyx.scipy.special
 
@@ -21,4 +22,13 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     return result
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {"erf": erf, "scatter_add": scatter_add}
+def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
+    repeated = dY.repeat(indices.shape[1], axis=0)
+    return scatter_add(cupy.zeros((nV, dY.shape[1]), dY.dtype), indices.reshape(-1), repeated)
+
+
+KERNELS: Mapping[str, Callable[..., Any]] = {
+    "erf": erf,
+    "scatter_add": scatter_add,
+    "backprop_gather_add": backprop_gather_add,
+}

@@ -16,8 +16,8 @@ from triops.types import Array, DType, Shape
 __all__ = ["NumpyBackend"]
 
 _CPU = Device("cpu", 0)
-# float32 data, and the uint32 seeds of random masks.
-_COMPILED_DTYPES = frozenset({np.dtype("float32"), np.dtype("uint32")})
+# float32 data, the uint32 seeds of random masks, and ids to hash.
+_COMPILED_DTYPES = frozenset(map(np.dtype, ("float32", "uint32", "int64", "uint64")))
 
 
 class NumpyBackend(Backend):

@@ -22,4 +22,13 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     return result
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {"scatter_add": scatter_add}
+def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
+    return scatter_add(
+        np.zeros((nV, dY.shape[1]), dY.dtype), indices.reshape(-1), np.repeat(dY, indices.shape[1], axis=0)
+    )
+
+
+KERNELS: Mapping[str, Callable[..., Any]] = {
+    "scatter_add": scatter_add,
+    "backprop_gather_add": backprop_gather_add,
+}

@@ -8,6 +8,7 @@ from triops.models.layers.elementwise import (
     softmax_activation,
 )
 from triops.models.layers.embed import Embed
+from triops.models.layers.hashembed import HashEmbed
 from triops.models.layers.hidden import (
     ClippedLinear,
     Dish,
@@ -43,6 +44,7 @@ __all__ = [
     "HardSwish",
     "HardSwishMobilenet",
     "HardTanh",
+    "HashEmbed",
     "LayerNorm",
     "Linear",
     "Logistic",

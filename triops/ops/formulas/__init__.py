@@ -9,6 +9,7 @@ kernel is tested against.
 from triops.ops.formulas import (
     activations,
     embedding,
+    hashing,
     linear,
     maxout,
     normalization,
@@ -23,6 +24,7 @@ __all__ = [
     "FORMULAS",
     "activations",
     "embedding",
+    "hashing",
     "linear",
     "maxout",
     "normalization",

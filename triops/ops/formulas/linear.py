@@ -15,3 +15,8 @@ def gemm(xp: Any, X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 @formula
 def affine(xp: Any, X: Any, W: Any, b: Any) -> Any:
     return xp.matmul(X, W.T) + b
+
+
+@formula
+def batched_gemm(xp: Any, X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
+    return xp.matmul(xp.swapaxes(X, 1, 2) if trans1 else X, xp.swapaxes(Y, 1, 2) if trans2 else Y)

@@ -27,3 +27,17 @@ def backprop_layer_norm(xp: Any, dY: Any, X: Any, mu: Any, rstd: Any, G: Any) ->
         xp.sum(dY * Xhat, axis=rows),
         xp.sum(dY, axis=rows),
     )
+
+
+@formula
+def rms_norm(xp: Any, X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
+    rstd = 1.0 / xp.sqrt(xp.mean(X * X, axis=-1, keepdims=True) + eps)
+    return X * rstd * G, rstd
+
+
+@formula
+def backprop_rms_norm(xp: Any, dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
+    Xhat = X * rstd
+    dXhat = dY * G
+    mean_along = xp.mean(dXhat * Xhat, axis=-1, keepdims=True)
+    return rstd * (dXhat - Xhat * mean_along), xp.sum(dY * Xhat, axis=tuple(range(dY.ndim - 1)))

@@ -1,4 +1,4 @@
-"""Softmax, cross-entropy and layer normalisation: each row is read into the cache once."""
+"""Softmax, cross-entropy and the normalisations: each row is read into the cache once."""
 
 from __future__ import annotations
 
@@ -87,6 +87,17 @@ def layer_norm_sums(dy: Any, x: Any, G: Any, mean: Any, scale: Any, dG: Any, db:
     return total, along
 
 
+@summed
+def rms_norm_sums(dy: Any, x: Any, G: Any, scale: Any, dG: Any) -> Any:
+    """Σ dy G x̂; dG grows by the row's share."""
+    along = F(0)
+    for j in range(dy.size):
+        xhat = x[j] * scale
+        along += dy[j] * G[j] * xhat
+        dG[j] += dy[j] * xhat
+    return along
+
+
 def softmax_rows(X: Any, Y: Any, cold: Any) -> None:
     for i in range(X.shape[0]):
         share = F(1) / exps_of(X[i], top_of(X[i]), cold, Y[i])
@@ -153,6 +164,25 @@ def backprop_layer_norm_rows(
             dX[i, j] = scale * ((dY[i, j] * G[j] - total) - xhat * along)
 
 
+def rms_norm_rows(X: Any, G: Any, Y: Any, rstd: Any, eps: Any) -> None:
+    width = F(X.shape[1])
+    for i in range(X.shape[0]):
+        scale = F(1) / np.sqrt(total_of_product(X[i], X[i]) / width + eps)
+        for j in range(X.shape[1]):
+            Y[i, j] = X[i, j] * scale * G[j]
+        rstd[i] = scale
+
+
+def backprop_rms_norm_rows(dY: Any, X: Any, rstd: Any, G: Any, dX: Any, dG: Any, part: int) -> None:
+    # Each slice has sums of its own for the parameter.
+    width = F(dY.shape[1])
+    for i in range(dY.shape[0]):
+        scale = rstd[i]
+        along = rms_norm_sums(dY[i], X[i], G, scale, dG[part]) / width
+        for j in range(dY.shape[1]):
+            dX[i, j] = scale * (dY[i, j] * G[j] - X[i, j] * scale * along)
+
+
 def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD)
 
@@ -167,6 +197,8 @@ _layer_norm = _kernel(layer_norm_rows, "X", "Y", "mu", "rstd")
 _backprop_layer_norm = _kernel(
     backprop_layer_norm_rows, "dY", "X", "mu", "rstd", "dX", fastmath=FAST - {"contract"}
 )
+_rms_norm = _kernel(rms_norm_rows, "X", "Y", "rstd")
+_backprop_rms_norm = _kernel(backprop_rms_norm_rows, "dY", "X", "rstd", "dX", fastmath=FAST - {"contract"})
 
 
 def softmax(X: Any, *, axis: int, temperature: float) -> Any:
@@ -230,6 +262,22 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
     return dX, dG.sum(axis=0), db.sum(axis=0)
 
 
+def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
+    Y, rstd = np.empty(X.shape, np.float32), np.empty((*X.shape[:-1], 1), np.float32)
+    _rms_norm(_count(X), rows(X), flat(G), rows(Y), rstd.reshape(-1), F(eps))
+    return Y, rstd
+
+
+def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
+    dX = np.empty(dY.shape, np.float32)
+    slices = max(1, min(64, _count(dY) // 64))
+    dG = np.zeros((slices, dY.shape[-1]), np.float32)
+    _backprop_rms_norm(
+        _count(dY), rows(dY), rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices,
+    )  # fmt: skip
+    return dX, dG.sum(axis=0)
+
+
 def _count(array: Any) -> int:
     count: int = array.size // array.shape[-1]
     return count
@@ -243,4 +291,6 @@ ROWS: Mapping[str, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "layer_norm": layer_norm,
     "backprop_layer_norm": backprop_layer_norm,
+    "rms_norm": rms_norm,
+    "backprop_rms_norm": backprop_rms_norm,
 }

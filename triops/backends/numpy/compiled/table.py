@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
+from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.random import RANDOM
 from triops.backends.numpy.compiled.rows import ROWS
@@ -19,6 +20,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **ROWS,
     **MAXOUT,
     **TABLES,
+    **HASHING,
     **RANDOM,
     **UPDATES,
 }

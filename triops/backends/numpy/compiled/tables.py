@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numba
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["TABLES"]
 
 _THRESHOLD = 256  # rows from which a second thread pays
 _PARTS = 8
+# Each owner of rows reads all indices: no more of them than threads. A power of two: a mask gives remainders.
+_OWNERS = 2 ** (numba.config.NUMBA_NUM_THREADS - 1).bit_length()
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -33,6 +37,26 @@ def scatter_rows(table: Any, indices: Any, values: Any, parts: int, part: int) -
                 table[row, j] += values[i, j]
 
 
+def gather_add_rows(table: Any, indices: Any, out: Any) -> None:
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = F(0)
+        for k in range(indices.shape[1]):
+            row = indices[i, k]
+            for j in range(out.shape[1]):
+                out[i, j] += table[row, j]
+
+
+def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> None:
+    # As in scatter_rows, a slice owns the rows of one remainder.
+    for i in range(indices.shape[0]):
+        for k in range(indices.shape[1]):
+            row = np.int64(indices[i, k])
+            if row & mask == part:
+                for j in range(table.shape[1]):
+                    table[row, j] += dY[i, j]
+
+
 def add_rows(Y: Any, b: Any) -> None:
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
@@ -41,6 +65,8 @@ def add_rows(Y: Any, b: Any) -> None:
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
+_gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
+_scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
 _add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 
 
@@ -56,6 +82,19 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         _scatter(len(values), rows, flat(indices), _matrix(values), _PARTS, slices=_PARTS)
+    return out
+
+
+def gather_add(table: Any, indices: Any) -> Any:
+    out = np.empty((len(indices), table.shape[1]), np.float32)
+    _gather_add(len(out), _matrix(table), _matrix(indices), out)
+    return out
+
+
+def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
+    out = np.zeros((nV, dY.shape[1]), np.float32)
+    if indices.size:
+        _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), _OWNERS - 1, slices=_OWNERS)
     return out
 
 
@@ -76,5 +115,7 @@ def _matrix(array: Any) -> Any:
 TABLES: Mapping[str, Callable[..., Any]] = {
     "gather": gather,
     "scatter_add": scatter_add,
+    "gather_add": gather_add,
+    "backprop_gather_add": backprop_gather_add,
     "affine": affine,
 }

@@ -1,0 +1,143 @@
+"""Hashes, against their definitions in Python integers, over bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.ops.cases.case import BadCall, OpCase, Sample
+from tests.ops.cases.layouts import mixed, strided, transposed
+from triops.errors import ArgumentError, DTypeError, ShapeError
+
+__all__ = ["CASES"]
+
+LONG = 2**64
+
+
+def murmur3_x64_128(data: bytes, seed: int) -> tuple[int, int]:
+    """MurmurHash3 x64_128 of any bytes, with its loop over blocks of 16 and its tail."""
+
+    def rotl(x: int, by: int) -> int:
+        return (x << by | x >> (64 - by)) % LONG
+
+    def fmix(k: int) -> int:
+        k = (k ^ k >> 33) * 0xFF51AFD7ED558CCD % LONG
+        k = (k ^ k >> 33) * 0xC4CEB9FE1A85EC53 % LONG
+        return k ^ k >> 33
+
+    c1, c2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
+    h1 = h2 = seed
+    whole = len(data) // 16 * 16
+    for at in range(0, whole, 16):
+        k1, k2 = (int.from_bytes(data[place : place + 8], "little") for place in (at, at + 8))
+        h1 ^= rotl(k1 * c1 % LONG, 31) * c2 % LONG
+        h1 = ((rotl(h1, 27) + h2) * 5 + 0x52DCE729) % LONG
+        h2 ^= rotl(k2 * c2 % LONG, 33) * c1 % LONG
+        h2 = ((rotl(h2, 31) + h1) * 5 + 0x38495AB5) % LONG
+    k1, k2 = (int.from_bytes(data[place : place + 8], "little") for place in (whole, whole + 8))
+    h2 ^= rotl(k2 * c2 % LONG, 33) * c1 % LONG
+    h1 ^= rotl(k1 * c1 % LONG, 31) * c2 % LONG
+    h1, h2 = h1 ^ len(data), h2 ^ len(data)
+    h1 = (h1 + h2) % LONG
+    h2 = (h2 + h1) % LONG
+    h1, h2 = fmix(h1), fmix(h2)
+    h1 = (h1 + h2) % LONG
+    return h1, (h2 + h1) % LONG
+
+
+def murmur_64a(data: bytes) -> int:
+    """MurmurHash64A with seed 0, of whole words."""
+    m = 0xC6A4A7935BD1E995
+    h = len(data) * m % LONG
+    for at in range(0, len(data), 8):
+        k = int.from_bytes(data[at : at + 8], "little") * m % LONG
+        h = (h ^ (k ^ k >> 47) * m % LONG) * m % LONG
+    h = (h ^ h >> 47) * m % LONG
+    return h ^ h >> 47
+
+
+def _bytes(key: int) -> bytes:
+    return (key % LONG).to_bytes(8, "little")
+
+
+def hash(ids: Any, seed: int) -> Any:
+    pairs = [murmur3_x64_128(_bytes(key), seed) for key in ids.tolist()]
+    words = [[word for h in pair for word in (h % 2**32, h >> 32)] for pair in pairs]
+    return np.array(words, dtype="uint32").reshape(len(words), 4)
+
+
+def ngrams(n: int, keys: Any) -> Any:
+    words = [_bytes(key) for key in keys.tolist()]
+    grams = [b"".join(words[i : i + n]) for i in range(max(0, len(words) - n + 1))]
+    return np.array([murmur_64a(gram) for gram in grams], dtype="uint64")
+
+
+def _keys(rng: np.random.Generator, count: int) -> Any:
+    return rng.integers(0, LONG, count, dtype="uint64")
+
+
+EDGES = np.array([0, 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, LONG - 1], dtype="uint64")
+SIGNED = np.array([0, -1, -(2**63), 2**63 - 1, -(2**32)], dtype="int64")
+
+
+def _inputs(rng: np.random.Generator) -> dict[str, tuple[Any, dict[str, Any]]]:
+    return {
+        "typical": (_keys(rng, 17), {}),
+        "one row": (_keys(rng, 1), {}),
+        "empty": (_keys(rng, 0), {}),
+        "many": (_keys(rng, 4099), {}),
+        "signed": (SIGNED, {}),
+        "transposed": (_keys(rng, 7), {"layout": transposed}),
+        "strided": (_keys(rng, 7), {"layout": strided}),
+        "mixed": (_keys(rng, 7), {"layout": mixed}),
+        "strided and signed": (SIGNED, {"layout": strided}),
+        "extreme": (EDGES, {}),
+    }
+
+
+def _hash_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    samples = {label: Sample((ids, 3), **how) for label, (ids, how) in _inputs(rng).items()}
+    return samples | {f"seed {seed}": Sample((EDGES, seed)) for seed in (0, 8, 2**31, 2**32 - 1)}
+
+
+def _ngrams_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    samples = {label: Sample((2, keys), **how) for label, (keys, how) in _inputs(rng).items()}
+    return samples | {f"n {n}": Sample((n, EDGES)) for n in (1, 3, 8, 9, 100)}
+
+
+ids = np.ones(3, "uint64")
+
+CASES = (
+    OpCase(
+        "hash",
+        hash,
+        _hash_samples,
+        (
+            *(
+                BadCall(
+                    f"seed {seed}", (ids, seed), ArgumentError, "seed must be an integer from 0 to 4294967295"
+                )
+                for seed in (-1, 2**32, 1.5, None)
+            ),
+            BadCall("a matrix", (ids[None], 0), ShapeError, "ids must have 1 dimension, got"),
+            BadCall("floats", (ids.astype("float32"), 0), DTypeError, "uint64 or int64, got float32: convert"),
+            BadCall("short", (ids.astype("int32"), 0), DTypeError, "ids must be .* uint64 or int64, got int32"),
+        ),
+    ),
+    OpCase(
+        "ngrams",
+        ngrams,
+        _ngrams_samples,
+        (
+            *(
+                BadCall(f"n {n}", (n, ids), ArgumentError, "n must be an integer from 1, got")
+                for n in (0, -1, 1.5, None)
+            ),
+            BadCall("a matrix", (1, ids[None]), ShapeError, "keys must have 1 dimension, got"),
+            BadCall(
+                "short", (1, ids.astype("uint32")), DTypeError, "keys must be .* uint64 or int64, got uint32"
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Hashes of 64-bit ids, bit for bit as their formulas give them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.build import Kernel, inlined
+
+__all__ = ["HASHING"]
+
+L = np.uint64
+_THRESHOLD = 4_096  # ids from which a second thread pays
+_FIRST, _SECOND = L(0x87C37B91114253D5), L(0x4CF5AD432745937F)
+_THIRD, _FOURTH = L(0xFF51AFD7ED558CCD), L(0xC4CEB9FE1A85EC53)
+_FACTOR = L(0xC6A4A7935BD1E995)
+
+
+@inlined
+def spread(h: Any) -> Any:
+    h = (h ^ (h >> L(33))) * _THIRD
+    h = (h ^ (h >> L(33))) * _FOURTH
+    return h ^ (h >> L(33))
+
+
+def hash_ids(ids: Any, out: Any, key: Any) -> None:
+    for i in range(ids.size):
+        h = ids[i] * _FIRST
+        h = (((h << L(31)) | (h >> L(33))) * _SECOND ^ key) + key
+        h1, h2 = spread(h), spread(h + key)
+        h1 = h1 + h2
+        out[2 * i] = h1
+        out[2 * i + 1] = h1 + h2
+
+
+def hash_ngrams(keys: Any, out: Any, n: int, start: int) -> None:
+    # Key by key over a slice that stays in the cache: a loop over the keys of one n-gram is not vectorised.
+    for low in range(0, out.size, 1024):
+        hashes = out[low : low + 1024]
+        hashes[:] = L(n) * L(8) * _FACTOR
+        for k in range(n):
+            shifted = keys[start + low + k : start + low + k + hashes.size]
+            for i in range(hashes.size):
+                word = shifted[i] * _FACTOR
+                hashes[i] = (hashes[i] ^ ((word ^ (word >> L(47))) * _FACTOR)) * _FACTOR
+        for i in range(hashes.size):
+            h = hashes[i]
+            h = (h ^ (h >> L(47))) * _FACTOR
+            hashes[i] = h ^ (h >> L(47))
+
+
+_hash = Kernel(hash_ids, globals(), {"ids": 1, "out": 2}, threshold=_THRESHOLD)
+_ngrams = Kernel(hash_ngrams, globals(), {"out": 1}, threshold=_THRESHOLD)
+
+
+def hash(ids: Any, seed: Any) -> Any:
+    if sys.byteorder != "little":
+        return NotImplemented
+    out = np.empty((ids.size, 4), np.uint32)
+    _hash(ids.size, _words(ids), out.reshape(-1).view(np.uint64), L(seed) ^ L(8))
+    return out
+
+
+def ngrams(keys: Any, *, n: int) -> Any:
+    out = np.empty(max(0, keys.size - (n - 1)), np.uint64)
+    _ngrams(out.size, _words(keys), out, n)
+    return out
+
+
+def _words(array: Any) -> Any:
+    return flat(array).view(np.uint64)
+
+
+HASHING: Mapping[str, Callable[..., Any]] = {"hash": hash, "ngrams": ngrams}

@@ -1,0 +1,52 @@
+"""Hashes of ids, bit for bit the same on every backend."""
+
+from __future__ import annotations
+
+from operator import index
+
+from triops.errors import ArgumentError, DTypeError
+from triops.ops.base import OpsBase
+from triops.types import Array, Ints1d, Ints2d
+
+__all__ = ["HashingOps"]
+
+_WORD = 2**32
+
+
+class HashingOps(OpsBase):
+    """hash and ngrams."""
+
+    def hash(self, ids: Ints1d, seed: int) -> Ints2d:
+        """Four 32-bit hashes of each 64-bit id: MurmurHash3 x64_128 of its 8 bytes in little-endian order, cut
+        into words with the lowest first. Appleby 2011, SMHasher; the same bits as Thinc's.
+
+        ids: (N,) uint64, or int64, whose bits are read as uint64. seed: from 0 to 2³²-1. Returns (N, 4)
+        uint32. Raises DTypeError for ids of another dtype, ArgumentError for a seed out of range.
+        """
+        self._longs("hash", "ids", ids)
+        if not hasattr(seed, "__index__") or not 0 <= index(seed) < _WORD:
+            raise ArgumentError(f"hash: seed must be an integer from 0 to {_WORD - 1}, got {seed!r}")
+        keys: Ints2d = self._kernels["hash"](ids, self.backend.host.as_scalar(index(seed), "uint32"))
+        return keys
+
+    def ngrams(self, n: int, keys: Ints1d) -> Ints1d:
+        """Y[i], one hash of keys[i] to keys[i+n-1]: MurmurHash64A, seed 0, of their bytes in little-endian
+        order. Appleby 2008, MurmurHash2; the same bits as Thinc's.
+
+        n: from 1. keys: (N,) uint64, or int64, whose bits are read as uint64. Returns Y: (N-n+1,) uint64,
+        empty where n is more than N. Raises ArgumentError for n below 1, DTypeError for keys of another dtype.
+        """
+        if not hasattr(n, "__index__") or index(n) < 1:
+            raise ArgumentError(f"ngrams: n must be an integer from 1, got {n!r}")
+        self._longs("ngrams", "keys", keys)
+        hashes: Ints1d = self._kernels["ngrams"](keys, n=index(n))
+        return hashes
+
+    def _longs(self, op: str, argument: str, array: Array) -> None:
+        self.check_owner(op, argument, array)
+        if array.dtype.name not in ("uint64", "int64"):
+            raise DTypeError(
+                f"{op}: {argument} must be an array of uint64 or int64, got {array.dtype}: convert it with "
+                f"ops.asarray({argument}, dtype='uint64')"
+            )
+        self._rank(op, argument, array, 1)

@@ -50,7 +50,7 @@ def unorder(key: Any) -> Any:
 
 @inlined
 def kept(x: Any, condition: Any) -> Any:
-    """x where the condition holds, else 0. Stores that are some entries apart vectorise with it, and with a choice
+    """x where the condition holds, else 0. Stores some entries apart vectorise with it, and with a choice
     they do not."""
     return _float_of_bits(_bits_of_float(x) & -I(condition))
 

@@ -9,8 +9,10 @@ from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
 from triops.ops.random import RandomOps
+from triops.ops.reductions import ReductionOps
 from triops.ops.softmax import SoftmaxOps
 from triops.ops.updates import UpdateOps
+from triops.ops.windows import WindowOps
 
 __all__ = ["Ops"]
 
@@ -22,6 +24,8 @@ class Ops(
     NormalizationOps,
     MaxoutOps,
     EmbeddingOps,
+    ReductionOps,
+    WindowOps,
     RandomOps,
     UpdateOps,
     ArrayOps,

@@ -8,13 +8,26 @@ from tests.ops.cases import (
     maxout,
     normalization,
     random,
+    reductions,
     softmax,
     updates,
+    windows,
 )
 from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample
 
 __all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample"]
 
-FAMILIES = (activations, linear, softmax, normalization, maxout, embedding, random, updates)
+FAMILIES = (
+    activations,
+    linear,
+    softmax,
+    normalization,
+    maxout,
+    embedding,
+    reductions,
+    windows,
+    random,
+    updates,
+)
 
 CASES = {case.op: case for family in FAMILIES for case in family.CASES}

@@ -13,9 +13,11 @@ from triops.ops.formulas import (
     maxout,
     normalization,
     random,
+    reductions,
     softmax,
     special,
     updates,
+    windows,
 )
 from triops.ops.formulas.registry import FORMULAS
 
@@ -27,7 +29,9 @@ __all__ = [
     "maxout",
     "normalization",
     "random",
+    "reductions",
     "softmax",
     "special",
     "updates",
+    "windows",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.random import RANDOM
+from triops.backends.numpy.compiled.reductions import REDUCTIONS
 from triops.backends.numpy.compiled.rows import ROWS
 from triops.backends.numpy.compiled.tables import TABLES
 from triops.backends.numpy.compiled.updates import UPDATES
@@ -19,6 +20,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **ROWS,
     **MAXOUT,
     **TABLES,
+    **REDUCTIONS,
     **RANDOM,
     **UPDATES,
 }

@@ -10,6 +10,7 @@ from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
 from triops.ops.random import RandomOps
 from triops.ops.reductions import ReductionOps
+from triops.ops.sequences import SequenceOps
 from triops.ops.softmax import SoftmaxOps
 from triops.ops.updates import UpdateOps
 from triops.ops.windows import WindowOps
@@ -26,6 +27,7 @@ class Ops(
     EmbeddingOps,
     ReductionOps,
     WindowOps,
+    SequenceOps,
     RandomOps,
     UpdateOps,
     ArrayOps,

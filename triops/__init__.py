@@ -14,12 +14,15 @@ from triops.ops import (
     to_numpy,
     use_ops,
 )
+from triops.ragged import Padded, Ragged
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Model",
     "Ops",
+    "Padded",
+    "Ragged",
     "__version__",
     "available_backends",
     "check_gradient",

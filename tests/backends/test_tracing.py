@@ -10,7 +10,7 @@ import pytest
 from tests.ops.cases import CASES, OpCase
 from tests.subject import ops_or_skip
 from triops import Ops, ops_of
-from triops.errors import ShapeError
+from triops.errors import ArgumentError, ShapeError
 
 
 @pytest.fixture(name="jax_ops")
@@ -54,3 +54,19 @@ def test_a_traced_index_out_of_range_gives_nan(jax_ops: Ops) -> None:
 
     rows = jax.jit(jax_ops.gather)(jax_ops.alloc((3, 2)), jax_ops.asarray([0, 3]))
     np.testing.assert_array_equal(jax_ops.to_numpy(rows), [[0.0, 0.0], [np.nan, np.nan]])
+
+
+def test_traced_lengths_that_do_not_fit_give_nan(jax_ops: Ops) -> None:
+    import jax
+
+    X = jax_ops.asarray([[1.0], [2.0], [3.0]])
+    for name, sums in (("reduce_sum", [0.0, 3.0, np.nan]), ("reduce_last", [np.nan, 2.0, np.nan])):
+        result = jax.tree.leaves(jax.jit(getattr(jax_ops, name))(X, jax_ops.asarray([0, 2, 2])))[0]
+        np.testing.assert_array_equal(jax_ops.to_numpy(result)[:, 0], sums)
+
+
+def test_a_traced_gradient_needs_its_rows(jax_ops: Ops) -> None:
+    import jax
+
+    with pytest.raises(ArgumentError, match="backprop_reduce_sum: rows must be given while compiling"):
+        jax.jit(jax_ops.backprop_reduce_sum)(jax_ops.alloc((1, 2)), jax_ops.asarray([3]))

@@ -132,6 +132,44 @@ def _keys(count: int) -> Any:
     return np.random.default_rng(6).integers(0, 2**64, count, dtype="uint64")
 
 
+LENGTHS = np.array([3, 1, 40, 2], dtype="int32")
+
+
+@pytest.mark.parametrize("name", ["reduce_sum", "reduce_mean"])
+def test_sum_and_mean_as_thinc(name: str, thinc_ops: Any) -> None:
+    lengths = np.array([0, 3, 1, 0, 40, 2, 0], dtype="int32")
+    X = np.random.default_rng(6).normal(0, 1, (46, 5))
+    dY = np.random.default_rng(7).normal(0, 1, (7, 5))
+    ops = get_ops("numpy")
+    ours, theirs = getattr(ops, name)(X, lengths), getattr(thinc_ops, name)(X, lengths)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+    ours, theirs = (getattr(peer, f"backprop_{name}")(dY, lengths) for peer in (ops, thinc_ops))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["reduce_max", "reduce_first", "reduce_last"])
+def test_chosen_rows_as_thinc(name: str, thinc_ops: Any) -> None:
+    X = np.random.default_rng(8).integers(0, 9, (46, 5)).astype("float64")
+    dY = np.random.default_rng(9).normal(0, 1, (4, 5))
+    ops, counts = get_ops("numpy"), (LENGTHS,) if name == "reduce_max" else ()
+    (ours, state), (theirs, their_state) = (getattr(peer, name)(X, LENGTHS) for peer in (ops, thinc_ops))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(state, their_state)
+    ours, theirs = (getattr(peer, f"backprop_{name}")(dY, state, *counts) for peer in (ops, thinc_ops))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("nW", [0, 1, 2, 5])
+def test_seq2col_as_thinc(nW: int, lengths: Any, thinc_ops: Any) -> None:
+    X = np.random.default_rng(10).normal(0, 1, (46, 3))
+    dY = np.random.default_rng(11).normal(0, 1, (46, 3 * (2 * nW + 1)))
+    ops = get_ops("numpy")
+    np.testing.assert_array_equal(ops.seq2col(X, nW, lengths), thinc_ops.seq2col(X, nW, lengths=lengths))
+    ours, theirs = (peer.backprop_seq2col(dY, nW, lengths=lengths) for peer in (ops, thinc_ops))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
 def test_sigmoid_does_not_stop_at_20(thinc_ops: Any) -> None:
     """Thinc clips X to ±20, which leaves a gradient of 2e-9 where there is almost none."""
     X = np.array([-30.0])

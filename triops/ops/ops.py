@@ -10,8 +10,11 @@ from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
 from triops.ops.random import RandomOps
+from triops.ops.reductions import ReductionOps
+from triops.ops.sequences import SequenceOps
 from triops.ops.softmax import SoftmaxOps
 from triops.ops.updates import UpdateOps
+from triops.ops.windows import WindowOps
 
 __all__ = ["Ops"]
 
@@ -24,6 +27,9 @@ class Ops(
     MaxoutOps,
     EmbeddingOps,
     HashingOps,
+    ReductionOps,
+    WindowOps,
+    SequenceOps,
     RandomOps,
     UpdateOps,
     ArrayOps,

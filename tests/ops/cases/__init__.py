@@ -9,13 +9,27 @@ from tests.ops.cases import (
     maxout,
     normalization,
     random,
+    reductions,
     softmax,
     updates,
+    windows,
 )
 from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample
 
 __all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample"]
 
-FAMILIES = (activations, linear, softmax, normalization, maxout, embedding, hashing, random, updates)
+FAMILIES = (
+    activations,
+    linear,
+    softmax,
+    normalization,
+    maxout,
+    embedding,
+    hashing,
+    reductions,
+    windows,
+    random,
+    updates,
+)
 
 CASES = {case.op: case for family in FAMILIES for case in family.CASES}

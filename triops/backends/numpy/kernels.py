@@ -28,7 +28,48 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     )
 
 
+def reduce_sum(X: Any, lengths: Any) -> Any:
+    # `reduceat` gives a row of the next sequence for an empty one.
+    counts = lengths.astype(np.int64)
+    filled = counts > 0
+    wide = X.astype(np.float32) if X.itemsize < 4 else X
+    sums = np.zeros((len(counts), X.shape[1]), wide.dtype)
+    if filled.any():
+        sums[filled] = np.add.reduceat(wide, (np.cumsum(counts) - counts)[filled], axis=0)
+    return sums.astype(X.dtype, copy=False)
+
+
+def backprop_reduce_sum(d_sums: Any, lengths: Any, *, rows: int) -> Any:
+    return np.repeat(d_sums, lengths.astype(np.int64), axis=0)
+
+
+def backprop_reduce_mean(d_means: Any, lengths: Any, *, rows: int) -> Any:
+    counts = lengths.astype(np.int64)
+    wide = d_means.astype(np.float32) if d_means.itemsize < 4 else d_means
+    shares = wide / np.maximum(counts, 1).astype(wide.dtype)[:, None]
+    return np.repeat(shares.astype(d_means.dtype, copy=False), counts, axis=0)
+
+
+def backprop_reduce_first(d_firsts: Any, starts_ends: Any, *, rows: int) -> Any:
+    return _placed(d_firsts, starts_ends[:-1], rows)
+
+
+def backprop_reduce_last(d_lasts: Any, lasts: Any, *, rows: int) -> Any:
+    return _placed(d_lasts, lasts, rows)
+
+
+def _placed(d_rows: Any, places: Any, rows: int) -> Any:
+    dX = np.zeros((rows, d_rows.shape[1]), d_rows.dtype)
+    dX[places.astype(np.int64)] = d_rows
+    return dX
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "backprop_gather_add": backprop_gather_add,
+    "reduce_sum": reduce_sum,
+    "backprop_reduce_sum": backprop_reduce_sum,
+    "backprop_reduce_mean": backprop_reduce_mean,
+    "backprop_reduce_first": backprop_reduce_first,
+    "backprop_reduce_last": backprop_reduce_last,
 }

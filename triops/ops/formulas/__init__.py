@@ -14,9 +14,11 @@ from triops.ops.formulas import (
     maxout,
     normalization,
     random,
+    reductions,
     softmax,
     special,
     updates,
+    windows,
 )
 from triops.ops.formulas.registry import FORMULAS
 
@@ -29,7 +31,9 @@ __all__ = [
     "maxout",
     "normalization",
     "random",
+    "reductions",
     "softmax",
     "special",
     "updates",
+    "windows",
 ]

@@ -1,0 +1,172 @@
+"""One row a sequence, and windows of rows. Loops run along the columns, threads over sequences or rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F, I
+
+__all__ = ["REDUCTIONS"]
+
+_SEQUENCES = 32  # sequences from which a second thread pays
+_ROWS = 256  # rows from which a second thread pays
+
+
+def sum_sequences(X: Any, starts: Any, Y: Any, mean: Any, start: int) -> None:
+    for n in range(Y.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        for j in range(Y.shape[1]):
+            Y[n, j] = F(0)
+        # Eight rows at a time: Y is read once for them, and a sum of short sums keeps more digits.
+        t = first
+        while t + 8 <= end:
+            for j in range(Y.shape[1]):
+                front = (X[t, j] + X[t + 1, j]) + (X[t + 2, j] + X[t + 3, j])
+                back = (X[t + 4, j] + X[t + 5, j]) + (X[t + 6, j] + X[t + 7, j])
+                Y[n, j] += front + back
+            t += 8
+        for s in range(t, end):
+            for j in range(Y.shape[1]):
+                Y[n, j] += X[s, j]
+        if mean and end > first:
+            count = F(end - first)
+            for j in range(Y.shape[1]):
+                Y[n, j] /= count
+
+
+def max_sequences(X: Any, starts: Any, Y: Any, which: Any, start: int) -> None:
+    for n in range(Y.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        for j in range(Y.shape[1]):
+            Y[n, j] = X[first, j]
+            which[n, j] = I(0)
+        for t in range(first + 1, end):
+            here = I(t - first)
+            for j in range(Y.shape[1]):
+                x, top = X[t, j], Y[n, j]
+                better = (x > top) | ((x != x) & (top == top))
+                Y[n, j] = x if better else top
+                which[n, j] = here if better else which[n, j]
+
+
+def backprop_max_sequences(d_maxes: Any, which: Any, starts: Any, dX: Any, start: int) -> None:
+    for n in range(d_maxes.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        for t in range(first, end):
+            for j in range(dX.shape[1]):
+                dX[t, j] = F(0)
+        for j in range(dX.shape[1]):
+            t = which[n, j]
+            if 0 <= t < end - first:
+                dX[first + t, j] = d_maxes[n, j]
+
+
+# Windows are three-dimensional here: a column's number that is computed keeps the loop from being vectorised.
+def window_rows(X: Any, first: Any, end: Any, Y: Any, nW: int, start: int) -> None:
+    for i in range(Y.shape[0]):
+        for k in range(2 * nW + 1):
+            t = start + i + k - nW
+            if first[i] <= t < end[i]:
+                for j in range(X.shape[1]):
+                    Y[i, k, j] = X[t, j]
+            else:
+                for j in range(X.shape[1]):
+                    Y[i, k, j] = F(0)
+
+
+def backprop_window_rows(dY: Any, first: Any, end: Any, dX: Any, nW: int, start: int) -> None:
+    for i in range(dX.shape[0]):
+        for j in range(dX.shape[1]):
+            dX[i, j] = dY[start + i, nW, j]
+        for k in range(2 * nW + 1):
+            t = start + i - k + nW
+            if k != nW and first[i] <= t < end[i]:
+                for j in range(dX.shape[1]):
+                    dX[i, j] += dY[t, k, j]
+
+
+_sum = Kernel(sum_sequences, globals(), {"Y": 1}, threshold=_SEQUENCES)
+_max = Kernel(max_sequences, globals(), {"Y": 1, "which": 1}, threshold=_SEQUENCES)
+_backprop_max = Kernel(backprop_max_sequences, globals(), {"d_maxes": 1, "which": 1}, threshold=_SEQUENCES)
+_window = Kernel(window_rows, globals(), {"first": 1, "end": 1, "Y": 1}, threshold=_ROWS)
+_backprop_window = Kernel(backprop_window_rows, globals(), {"first": 1, "end": 1, "dX": 1}, threshold=_ROWS)
+
+
+def reduce_sum(X: Any, lengths: Any) -> Any:
+    return _summed(X, lengths, mean=False)
+
+
+def reduce_mean(X: Any, lengths: Any) -> Any:
+    return _summed(X, lengths, mean=True)
+
+
+def reduce_max(X: Any, lengths: Any) -> tuple[Any, Any]:
+    shape = (len(lengths), X.shape[1])
+    Y, which = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    if Y.size:
+        _max(len(Y), _matrix(X), _starts(lengths), Y, which)
+    return Y, which
+
+
+def backprop_reduce_max(d_maxes: Any, which: Any, lengths: Any, *, rows: int) -> Any:
+    dX = np.empty((rows, d_maxes.shape[1]), np.float32)
+    if dX.size:
+        winners = _matrix(which.astype(np.int32, copy=False))
+        _backprop_max(len(d_maxes), _matrix(d_maxes), winners, _starts(lengths), dX)
+    return dX
+
+
+def seq2col(X: Any, lengths: Any, *, nW: int) -> Any:
+    Y = np.empty((X.shape[0], (2 * nW + 1) * X.shape[1]), np.float32)
+    if Y.size:
+        _window(len(Y), _matrix(X), *_bounds(lengths, len(X)), Y.reshape(len(Y), 2 * nW + 1, -1), nW)
+    return Y
+
+
+def backprop_seq2col(dY: Any, lengths: Any, *, nW: int) -> Any:
+    dX = np.empty((dY.shape[0], dY.shape[1] // (2 * nW + 1)), np.float32)
+    if dX.size:
+        windows = flat(dY).reshape(len(dY), 2 * nW + 1, -1)
+        _backprop_window(len(dX), windows, *_bounds(lengths, len(dX)), dX, nW)
+    return dX
+
+
+def _summed(X: Any, lengths: Any, *, mean: bool) -> Any:
+    Y = np.empty((len(lengths), X.shape[1]), np.float32)
+    if Y.size:
+        _sum(len(Y), _matrix(X), _starts(lengths), Y, mean)
+    return Y
+
+
+def _matrix(array: Any) -> Any:
+    return flat(array).reshape(array.shape)
+
+
+def _starts(lengths: Any) -> Any:
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:], dtype=np.int64)
+    return starts
+
+
+def _bounds(lengths: Any, rows: int) -> tuple[Any, Any]:
+    """Of each row the first of its sequence, and the one after the last."""
+    if lengths is None:
+        return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)
+    counts = lengths.astype(np.int64, copy=False)
+    starts = _starts(counts)
+    return np.repeat(starts[:-1], counts), np.repeat(starts[1:], counts)
+
+
+REDUCTIONS: Mapping[str, Callable[..., Any]] = {
+    "reduce_sum": reduce_sum,
+    "reduce_mean": reduce_mean,
+    "reduce_max": reduce_max,
+    "backprop_reduce_max": backprop_reduce_max,
+    "seq2col": seq2col,
+    "backprop_seq2col": backprop_seq2col,
+}

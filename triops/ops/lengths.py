@@ -1,0 +1,63 @@
+"""The checks of ops over sequences that lie one after another."""
+
+from __future__ import annotations
+
+from triops.errors import ArgumentError, ShapeError
+from triops.ops.base import OpsBase
+from triops.types import Array, Ints1d
+
+__all__ = ["LengthOps"]
+
+
+class LengthOps(OpsBase):
+    """What lengths, and the number of rows they stand for, must be."""
+
+    def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0) -> None:
+        """Check integers from `least` on that add up to `rows`: their values only where no device has to wait."""
+        self._ints(op, lengths=lengths)
+        self._rank(op, "lengths", lengths, 1)
+        total = 0
+        if lengths.shape[0]:
+            if not self.can_look(lengths):
+                return
+            values = self.backend.to_numpy(lengths)
+            lowest, total = int(values.min()), int(values.sum())
+            if lowest < least:
+                hint = ": leave empty sequences out" if lowest == 0 else ""
+                raise ShapeError(f"{op}: lengths must all be {least} or more, got {lowest}{hint}")
+        if total != rows:
+            raise ShapeError(f"{op}: lengths must add up to the number of rows, {rows}, got {total}")
+
+    def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
+        """The number of rows, from the lengths where it is not given."""
+        self._ints(op, lengths=lengths)
+        self._rank(op, "lengths", lengths, 1)
+        if rows is None:
+            values = self._values(op, "lengths", lengths)
+            rows = max(0, int(values.sum()))
+        self._lengths(op, lengths, rows, least=least)
+        return rows
+
+    def _rows_at(self, op: str, argument: str, places: Ints1d, rows: int | None, *, after: int) -> int:
+        """The number of rows, where the last of `places` that grow is `after` rows before their end."""
+        if rows is None:
+            values = self._values(op, argument, places)
+            rows = int(values[-1]) + after if values.size else 0
+        if self.can_look(places) and places.shape[0]:
+            values = self.backend.to_numpy(places).astype("int64")
+            if (values[1:] <= values[:-1]).any() or values[0] < 0:
+                raise ShapeError(f"{op}: {argument} must be from 0 on and grow, got {values.tolist()[:10]}")
+            if int(values[-1]) + after != rows:
+                raise ShapeError(
+                    f"{op}: {argument} must end with the number of rows, {rows}, got {int(values[-1]) + after}"
+                )
+        return rows
+
+    def _values(self, op: str, argument: str, array: Array) -> Array:
+        if self.backend.is_traced(array):
+            raise ArgumentError(
+                f"{op}: rows must be given while compiling, since the values of {argument} are not known: "
+                f"pass rows=X.shape[0]"
+            )
+        values: Array = self.backend.to_numpy(array)
+        return values

@@ -1,0 +1,74 @@
+"""Batches of sequences of unequal lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triops.errors import ShapeError
+from triops.types import Array, Ints1d
+
+__all__ = ["Padded", "Ragged"]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sequences one after another.
+
+    data: (T, ...), the rows. lengths: (N,) integers that add up to T. Raises ShapeError for other ranks; the
+    values of lengths are checked by the ops that read them.
+    """
+
+    data: Array
+    lengths: Ints1d
+
+    def __post_init__(self) -> None:
+        _at_least("Ragged", "data", self.data, 1)
+        _exactly("Ragged", "lengths", self.lengths, 1)
+        if self.lengths.shape[0] == 0 and self.data.shape[0]:
+            raise ShapeError(f"Ragged: lengths must add up to the rows of data, {self.data.shape[0]}, got none")
+
+    def __len__(self) -> int:
+        return self.lengths.shape[0]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Sequences side by side, the longest first, with zeros after the end of the shorter ones.
+
+    data: (L, N, ...), step t of every sequence at data[t]. size_at_t: (L,) integers, how many sequences are
+    longer than t. lengths: (N,) integers, falling. indices: (N,) integers, where each sequence was before the
+    sorting. Raises ShapeError for shapes that do not fit each other.
+    """
+
+    data: Array
+    size_at_t: Ints1d
+    lengths: Ints1d
+    indices: Ints1d
+
+    def __post_init__(self) -> None:
+        _at_least("Padded", "data", self.data, 2)
+        steps, count = self.data.shape[:2]
+        for name, extent in (("size_at_t", steps), ("lengths", count), ("indices", count)):
+            array = getattr(self, name)
+            _exactly("Padded", name, array, 1)
+            if array.shape[0] != extent:
+                raise ShapeError(
+                    f"Padded: {name} must have shape {(extent,)} (data is {tuple(self.data.shape)}), got "
+                    f"{tuple(array.shape)}"
+                )
+
+    def __len__(self) -> int:
+        return self.lengths.shape[0]
+
+
+def _at_least(kind: str, name: str, array: Array, ndim: int) -> None:
+    if array.ndim < ndim:
+        raise ShapeError(
+            f"{kind}: {name} must have {ndim} dimension{'s' * (ndim != 1)} or more, got shape "
+            f"{tuple(array.shape)}"
+        )
+
+
+def _exactly(kind: str, name: str, array: Array, ndim: int) -> None:
+    if array.ndim != ndim:
+        raise ShapeError(f"{kind}: {name} must have {ndim} dimension, got shape {tuple(array.shape)}")

@@ -57,6 +57,10 @@ class Model(InputChecks, Operators):
     current ops. A model keeps its ops.
     """
 
+    id: int
+    layers: list[Model]
+    attrs: dict[str, Any]
+
     def __init__(
         self,
         name: str | None = None,
@@ -102,10 +106,6 @@ class Model(InputChecks, Operators):
             self.layers[self.layers.index(replaced)] = value
         else:
             self.layers.append(value)
-
-    id: int
-    layers: list[Model]
-    attrs: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -79,7 +79,7 @@ def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Call
     """The compiled kernel where it takes the call, the general one for other dtypes and settings."""
 
     def call(first: Any, *args: Any, **settings: Any) -> Any:
-        if first.dtype in _COMPILED_DTYPES:
+        if (first[0] if type(first) is list else first).dtype in _COMPILED_DTYPES:
             result = compiled(first, *args, **settings)
             if result is not NotImplemented:
                 return result

@@ -97,6 +97,12 @@ class Backend(ABC):
         """Whether a value can be looked at without waiting for a device."""
         return self.device.kind == "cpu"
 
+    def extremes(self, integers: Any) -> tuple[int, int, int]:
+        """The lowest, the highest and the sum of integers, of one at least. It waits for the device."""
+        # On the host, since JAX reduces no 64-bit integers unless all its defaults are 64-bit.
+        values = self.to_numpy(integers)
+        return int(values.min()), int(values.max()), int(values.sum())
+
     def is_traced(self, array: object) -> bool:
         """Whether `array` stands for a value that a compiler will know only later."""
         return False

@@ -15,7 +15,6 @@ from triops.backends.numpy.compiled.scalar import F
 __all__ = ["TABLES"]
 
 _THRESHOLD = 256  # rows from which a second thread pays
-_PARTS = 8
 # Each owner of rows reads all indices: no more of them than threads. A power of two: a mask gives remainders.
 _OWNERS = 2 ** (numba.config.NUMBA_NUM_THREADS - 1).bit_length()
 
@@ -27,12 +26,12 @@ def gather_rows(table: Any, indices: Any, out: Any) -> None:
             out[i, j] = table[row, j]
 
 
-def scatter_rows(table: Any, indices: Any, values: Any, parts: int, part: int) -> None:
+def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) -> None:
     # A slice owns the rows of one remainder, so that no two add to the same row, and every row is added to in
     # the order of the indices.
     for i in range(indices.size):
-        row = indices[i]
-        if row % parts == part:
+        row = np.int64(indices[i])
+        if row & mask == part:
             for j in range(table.shape[1]):
                 table[row, j] += values[i, j]
 
@@ -81,7 +80,7 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     out = np.array(table, order="C")
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
-        _scatter(len(values), rows, flat(indices), _matrix(values), _PARTS, slices=_PARTS)
+        _scatter(len(values), rows, flat(indices), _matrix(values), _OWNERS - 1, slices=_OWNERS)
     return out
 
 

@@ -22,11 +22,14 @@ from triops.backends.numpy.compiled.build import Kernel
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
 
-def _driven(driver: int, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
-    """An op with every kernel on one thread (0) or on several (1), in more slices than a small array has rows."""
+def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
+    """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
 
     def call(self: Kernel, work: int, *args: Any, slices: int | None = None) -> None:
-        self._drivers[driver](work, slices or (5 if driver else 1), *args)
+        if threads:
+            self.threaded(work, slices or 5, *args)
+        else:
+            self.serial(work, slices or 1, *args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernel, "__call__", call)
@@ -41,7 +44,9 @@ def test_threads_change_no_result(case: OpCase) -> None:
     for label, sample in case.drawn().items():
         with np.errstate(all="ignore"):
             args = [_float32(arg) for arg in sample.args]
-            one, several = (_driven(driver, getattr(ops, case.op), args, sample.settings) for driver in (0, 1))
+            one, several = (
+                _driven(threads, getattr(ops, case.op), args, sample.settings) for threads in (False, True)
+            )
         for a, b in zip(one, several, strict=True):
             # The last entries of a slice are computed one by one, the others in vectors that contract otherwise.
             np.testing.assert_allclose(a, b, rtol=5e-6, atol=1e-6, err_msg=f"{case.op}, {label}")

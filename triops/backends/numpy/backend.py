@@ -11,6 +11,7 @@ import numpy as np
 
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
+from triops.backends.threads import obey_machine
 from triops.types import Array, DType, Shape
 
 __all__ = ["NumpyBackend"]
@@ -25,6 +26,10 @@ class NumpyBackend(Backend):
 
     name: ClassVar[str] = "numpy"
     xp = np
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        obey_machine()
 
     @classmethod
     def devices(cls) -> tuple[Device, ...]:

@@ -25,7 +25,7 @@ import numpy as np
 from triops.backends.numpy.compiled.cache import cache_of, is_cached
 from triops.backends.numpy.compiled.threads import kernel_threads
 
-__all__ = ["FAST", "FASTER", "Kernel", "inlined", "summed"]
+__all__ = ["FAST", "FASTER", "Kernel", "count_compiled", "inlined", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -170,7 +170,17 @@ def _compiled(
     options = {"nogil": True, "parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy"}
     dispatcher = numba.njit(**options)(namespace[unique])
     dispatcher._cache = cache_of(namespace[unique])
+    _dispatchers.append(dispatcher)
     return dispatcher  # type: ignore[no-any-return]
+
+
+_dispatchers: list[Any] = []
+
+
+def count_compiled() -> tuple[int, int]:
+    """How many functions this process has read from the cache on disk, and how many it has compiled."""
+    stats = [dispatcher.stats for dispatcher in _dispatchers]
+    return sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats)
 
 
 @cache

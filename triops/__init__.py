@@ -1,6 +1,7 @@
 """triops: one model for NumPy, CuPy and JAX."""
 
 from triops.backends.threads import get_num_threads, set_num_threads
+from triops.backends.warmup import warmup
 from triops.models import Model, check_gradient, fix_random_seed
 from triops.ops import (
     Ops,
@@ -39,4 +40,5 @@ __all__ = [
     "set_num_threads",
     "to_numpy",
     "use_ops",
+    "warmup",
 ]

@@ -20,7 +20,7 @@ pytest.importorskip("numba")
 
 from triops.backends.numpy.compiled import COMPILED
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.elementwise import _TABLE as ELEMENTWISE_FORMS
+from triops.backends.numpy.compiled.elementwise import FORMS
 
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
@@ -63,7 +63,7 @@ def test_results_are_the_same_bits_for_any_number_of_threads() -> None:
     _, mu, rstd = ops.layer_norm(X, G, b)
     calls: dict[str, Callable[[], Any]] = {
         name: partial(COMPILED[name], *(dY, X)[2 - len(form.arrays) :], **dict.fromkeys(form.settings, 0.5))
-        for name, form in ELEMENTWISE_FORMS.items()
+        for name, form in FORMS.items()
     }
     calls |= {
         "softmax": lambda: ops.softmax(X),

@@ -3,14 +3,12 @@ compiled as if it were not there."""
 
 from __future__ import annotations
 
-import contextlib
-import pickle
 from pathlib import Path
 from typing import Any
 
 from numba.core import caching
 
-__all__ = ["KernelCache", "NoCache", "cache_of", "is_cached"]
+__all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of", "is_cached"]
 
 
 class _ReadOnly:
@@ -63,20 +61,22 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(signature, compiled)
         except OSError:
-            self.disable()
-        except (
-            pickle.UnpicklingError,
-            EOFError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            ImportError,
-            LookupError,
-        ):
-            # The index is damaged: begin a new one.
-            with contextlib.suppress(OSError):
+            _give_up(self)
+        except Exception:  # the index is damaged: begin a new one
+            try:
                 self.flush()
                 super().save_overload(signature, compiled)
+            except OSError:
+                _give_up(self)
+
+
+_given_up: set[str] = set()
+
+
+def _give_up(cache: KernelCache) -> None:
+    """Compile without a cache from now on."""
+    _given_up.add(str(cache.cache_path))
+    cache.disable()
 
 
 class NoCache(caching.NullCache):  # type: ignore[misc]
@@ -95,3 +95,15 @@ def cache_of(function: Any) -> KernelCache | NoCache:
         return KernelCache(function)
     except (RuntimeError, OSError):
         return NoCache()
+
+
+def cache_folder() -> tuple[str | None, bool]:
+    """The folder that keeps compiled kernels, if any, and whether it can be written to."""
+    from triops.backends.numpy.compiled import build
+
+    try:
+        locator = _Places(build.inlined).locator
+    except (RuntimeError, OSError):
+        return None, False
+    folder = str(locator.get_cache_path())
+    return folder, folder not in _given_up and not isinstance(locator, _ReadOnly)

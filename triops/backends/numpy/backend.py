@@ -11,6 +11,7 @@ import numpy as np
 
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
+from triops.backends.malloc import keep_freed_memory
 from triops.backends.threads import obey_machine
 from triops.types import Array, DType, Shape
 
@@ -29,6 +30,7 @@ class NumpyBackend(Backend):
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
+        keep_freed_memory()
         obey_machine()
 
     @classmethod

@@ -70,6 +70,13 @@ def test_info_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         assert status.available or " ".join(status.reason.split()) in words
     compiled = "compiled by Numba" if "numba" in available_backends()["numpy"].versions else "none compiled"
     assert f"CPU kernels {compiled}" in words
+    kernels = json.loads(cli(monkeypatch, capsys, "info", "--json")[1])["compiled_cpu_kernels"]
+    if kernels["used"]:
+        threads = kernels["threads"]
+        assert threads == (triops.get_num_threads() if kernels["threading_layer"] else 1)
+        assert f"{threads} thread" in words.split("CPU kernels", 1)[1]
+        assert Path(kernels["cache"]).is_dir()
+        assert kernels["cache"] in "".join(out.split())
 
 
 def test_info_of_a_wrong_choice_in_the_environment_says_so_and_goes_on() -> None:

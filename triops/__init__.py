@@ -1,5 +1,7 @@
 """triops: one model for NumPy, CuPy and JAX."""
 
+from triops.backends.threads import get_num_threads, set_num_threads
+from triops.backends.warmup import warmup
 from triops.models import Model, check_gradient, fix_random_seed
 from triops.ops import (
     Ops,
@@ -28,12 +30,15 @@ __all__ = [
     "check_gradient",
     "fix_random_seed",
     "get_current_ops",
+    "get_num_threads",
     "get_ops",
     "ops_of",
     "prefer_gpu",
     "require_cpu",
     "require_gpu",
     "set_current_ops",
+    "set_num_threads",
     "to_numpy",
     "use_ops",
+    "warmup",
 ]

@@ -1,4 +1,5 @@
-"""The command line: `triops info` and `triops bench`. What it shows is made in `triops.bench`."""
+"""The command line: `triops info`, `triops warmup` and `triops bench`. What they show is made in
+`triops.bench`."""
 
 from __future__ import annotations
 
@@ -51,6 +52,32 @@ def info(
         typer.echo(json.dumps(found, indent=2))
     else:
         print_info(_console(), found)
+
+
+@app.command()
+def warmup(
+    filter: Annotated[str, typer.Option(metavar="PATTERN", help="Only these ops, as in '*softmax*'.")] = "*",
+) -> None:
+    """Compile the kernels of the NumPy backend for this CPU, and keep them on disk for every later process."""
+    import triops
+    from triops.bench.progress import show_warmup
+
+    with show_warmup(_console(stderr=True)) as progress:
+        done = triops.warmup(filter, progress)
+    typer.echo(
+        f"{done.ops} ops in {done.seconds:.1f} s: {done.cached} kernels were on disk, "
+        f"{done.compiled} were compiled"
+    )
+    if done.folder is None:
+        typer.echo(
+            "they are not kept: no folder can be written to. Set NUMBA_CACHE_DIR to one that can.", err=True
+        )
+    elif not done.writable and done.compiled:
+        typer.echo(f"the compiled ones are not kept: {done.folder} is full or read-only", err=True)
+    elif not done.writable:
+        typer.echo(f"they are in {done.folder}, which is read-only")
+    else:
+        typer.echo(f"they are in {done.folder}")
 
 
 @bench.command("run")

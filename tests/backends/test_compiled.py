@@ -3,7 +3,9 @@ where Numba is missing. What they compute is the business of the table of op cas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from textwrap import dedent
 from typing import Any
 
@@ -12,21 +14,25 @@ import pytest
 
 from tests.interpreter import HIDE, run_python
 from tests.ops.cases import CASES, OpCase
-from triops import get_ops
+from triops import get_ops, set_num_threads
 
 pytest.importorskip("numba")
 
 from triops.backends.numpy.compiled import COMPILED
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.elementwise import FORMS
 
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
 
-def _driven(driver: int, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
-    """An op with every kernel on one thread (0) or on several (1), in more slices than a small array has rows."""
+def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
+    """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
 
     def call(self: Kernel, work: int, *args: Any, slices: int | None = None) -> None:
-        self._drivers[driver](work, slices or (5 if driver else 1), *args)
+        if threads:
+            self.threaded(work, slices or 5, *args)
+        else:
+            self.serial(work, slices or 1, *args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernel, "__call__", call)
@@ -41,10 +47,42 @@ def test_threads_change_no_result(case: OpCase) -> None:
     for label, sample in case.drawn().items():
         with np.errstate(all="ignore"):
             args = [_float32(arg) for arg in sample.args]
-            one, several = (_driven(driver, getattr(ops, case.op), args, sample.settings) for driver in (0, 1))
+            one, several = (
+                _driven(threads, getattr(ops, case.op), args, sample.settings) for threads in (False, True)
+            )
         for a, b in zip(one, several, strict=True):
             # The last entries of a slice are computed one by one, the others in vectors that contract otherwise.
             np.testing.assert_allclose(a, b, rtol=5e-6, atol=1e-6, err_msg=f"{case.op}, {label}")
+
+
+def test_results_are_the_same_bits_for_any_number_of_threads() -> None:
+    """The first result, which no threads compute, among them."""
+    ops = get_ops("numpy")
+    X, dY = (ops.draw_normal(seed, (1001, 291)) for seed in (1, 2))
+    G, b = X[0], X[1]
+    _, mu, rstd = ops.layer_norm(X, G, b)
+    calls: dict[str, Callable[[], Any]] = {
+        name: partial(COMPILED[name], *(dY, X)[2 - len(form.arrays) :], **dict.fromkeys(form.settings, 0.5))
+        for name, form in FORMS.items()
+    }
+    calls |= {
+        "softmax": lambda: ops.softmax(X),
+        "cross_entropy": lambda: ops.cross_entropy(X, abs(dY)),
+        "backprop_layer_norm": lambda: ops.backprop_layer_norm(dY, X, mu, rstd, G),
+        "adam": lambda: COMPILED["adam"](X, dY, 0 * X, abs(X), 0.9, 0.1, 0.99, 0.01, 1e-8, 0.001, 1.0, 1.0),
+        "clip_gradient": lambda: ops.clip_gradient(X, 1.0),
+        "dropout_mask": lambda: COMPILED["dropout_mask"](
+            np.uint32(1), np.uint32(2), 0.3, shape=X.shape, dtype="f"
+        ),
+    }
+    for name, call in calls.items():
+        results = [call(), call(), call()]
+        with set_num_threads(1):
+            results.append(call())
+        first, *others = [result if isinstance(result, tuple) else (result,) for result in results]
+        for other in others:
+            for a, b in zip(first, other, strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 def test_a_forked_child_computes() -> None:

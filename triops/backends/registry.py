@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, field
 
 from triops.backends.backend import Backend, Device
+from triops.backends.threads import limit_loaded
 from triops.errors import BackendUnavailable
 
 __all__ = ["BackendStatus", "backend_names", "backend_status", "load_backend", "owner_of"]
@@ -116,5 +117,6 @@ def _backend_class(name: str) -> type[Backend]:
         module = importlib.import_module(entry.module)
     except Exception as error:  # an installation that does not fit fails in many ways
         raise BackendUnavailable(f"backend {name!r} cannot be loaded ({error}): {entry.install}") from error
+    limit_loaded()
     backend: type[Backend] = module.BACKEND
     return backend

@@ -54,4 +54,20 @@ def _compiled_cpu_kernels(numpy: dict[str, Any]) -> dict[str, Any]:
         installed = version("numba")
     except PackageNotFoundError:
         installed = None
-    return {"used": "numba" in numpy["versions"], "numba_installed": installed}
+    return {"used": "numba" in numpy["versions"], "numba_installed": installed, **_how_kernels_run()}
+
+
+def _how_kernels_run() -> dict[str, Any]:
+    """On how many threads, by what they are started, and the folder that keeps compiled kernels."""
+    try:
+        from triops.backends.numpy.compiled.cache import cache_folder
+        from triops.backends.numpy.compiled.threads import kernel_threads, load_tbb
+    except ImportError:
+        return {}
+    folder, writable = cache_folder()
+    return {
+        "threads": kernel_threads(),
+        "threading_layer": "tbb" if load_tbb() else None,
+        "cache": folder,
+        "cache_is_writable": writable,
+    }

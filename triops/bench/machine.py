@@ -8,7 +8,7 @@ import platform
 from pathlib import PurePath
 from typing import Any
 
-from triops.bench.cgroup import cgroup_limits
+from triops.backends.cgroup import cgroup_limits
 from triops.bench.extras import load_extra
 
 __all__ = ["describe_gpus", "describe_machine", "describe_threads", "load_average"]

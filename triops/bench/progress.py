@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from triops.ops import Ops
 
-__all__ = ["show_progress"]
+__all__ = ["show_progress", "show_warmup"]
 
 _REFRESH_S = 0.2
 _TELLING = 0.05  # less than that is mostly compilation, and says nothing of what is left
@@ -42,6 +42,25 @@ def show_progress(console: Console, everyone: Sequence[Ops], steps: int) -> Iter
             if monotonic() - drawn > _REFRESH_S:
                 progress.refresh()
                 drawn = monotonic()
+
+        yield update
+
+
+@contextmanager
+def show_warmup(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A function for `warmup` to call before each op: a bar, or nothing where that is no terminal."""
+    if not console.is_terminal:
+        yield lambda name, number, count: None
+        return
+    columns = (
+        TextColumn("compiling {task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn("ops, left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, expand=True, transient=True) as progress:
+        task = progress.add_task("")
+
+        def update(name: str, number: int, count: int) -> None:
+            progress.update(task, description=name, completed=number, total=count)
 
         yield update
 

@@ -13,6 +13,7 @@ from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device, each
 from triops.backends.host import as_host_array
+from triops.backends.malloc import keep_freed_memory
 from triops.errors import BackendUnavailable
 from triops.types import Array, DType, Shape
 
@@ -37,6 +38,7 @@ class JaxBackend(Backend):
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
+        keep_freed_memory()
         self._jax_device = _jax_devices()[device]
         self._has_others = len(_jax_devices()) > 1
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
+from triops.backends.malloc import keep_freed_memory
+from triops.backends.threads import obey_machine
 from triops.types import Array, DType, Shape
 
 __all__ = ["NumpyBackend"]
@@ -25,6 +27,11 @@ class NumpyBackend(Backend):
 
     name: ClassVar[str] = "numpy"
     xp = np
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        keep_freed_memory()
+        obey_machine()
 
     @classmethod
     def devices(cls) -> tuple[Device, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+from triops.backends.threads import limit_loaded
 from triops.errors import (
     ArgumentError,
     ArrayOwnerError,
@@ -40,6 +41,8 @@ from triops.models.wrappers.torch_passes import (
 from triops.models.wrappers.torch_state import state_from_bytes, state_to_bytes
 
 __all__ = ["PyTorchWrapper"]
+
+limit_loaded()
 
 
 class PyTorchWrapper(Model):

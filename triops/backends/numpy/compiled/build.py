@@ -15,15 +15,17 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 
-from triops.backends.numpy.compiled.threads import load_tbb
+from triops.backends.numpy.compiled.cache import cache_of, is_cached
+from triops.backends.numpy.compiled.threads import kernel_threads
 
-__all__ = ["FAST", "FASTER", "Kernel", "inlined", "on_one_thread", "summed"]
+__all__ = ["FAST", "FASTER", "Kernel", "count_compiled", "inlined", "on_one_thread", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -44,6 +46,10 @@ def summed(function: F) -> F:
 
 
 _HERE = Path(__file__).parent
+# The last entries of an array that fill no vector may round otherwise. Slices of whole vectors have none but the
+# array's own, so that results do not depend on the number of threads. Rows and sequences need no such care.
+_GRAIN, _MANY = 64, 1024
+_OF_SLICE = ("start", "part")
 _SLICES_A_THREAD = 4  # several, so that a thread that was held up does not hold up the rest
 
 
@@ -51,8 +57,8 @@ class Kernel:
     """One loop nest, compiled when it is first called.
 
     function: a function over float32 arrays, or its name and source. sliced: how many entries of each array
-    belong to one unit of work; arrays that are not named go whole to every slice. An argument `start` is the
-    first unit of the slice; an argument `part` its number. threshold: units of work from which threads pay.
+    belong to one unit of work; arrays that are not named go whole to every slice. A last argument `start` is the
+    first unit of the slice; a last argument `part` its number. threshold: units of work from which threads pay.
     """
 
     def __init__(
@@ -64,29 +70,73 @@ class Kernel:
         fastmath: frozenset[str] = FAST,
         threshold: int,
     ) -> None:
-        name, source = function if isinstance(function, tuple) else _source(function)
-        arguments = source.split("(", 1)[1].split(")", 1)[0]
-        parameters = [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
-        inner = _compiled(f"{name}_slice", source, names, fastmath, parallel=False)
-        self._drivers = [
-            _compiled(
-                f"{name}_{'threads' if parallel else 'thread'}",
-                _driver(parameters, sliced),
-                {"inner": inner},
-                fastmath,
-                parallel=parallel,
-            )
-            for parallel in (False, load_tbb())
-        ]
-        self._threshold = threshold
-        self._slices = _SLICES_A_THREAD * numba.config.NUMBA_NUM_THREADS
+        self._function, self._names, self._sliced = function, names, sliced
+        self._fastmath, self._threshold = fastmath, threshold
+        self._asked = False
 
     def __call__(self, work: int, *args: Any, slices: int | None = None) -> None:
         """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument."""
-        if work < self._threshold:
-            self._drivers[0](work, slices or 1, *args)
+        if work >= self._threshold and (threads := kernel_threads()) > 1 and self._pays():
+            self._on_threads(threads, work, slices or _SLICES_A_THREAD * threads, args)
+        elif slices is None or slices == 1:
+            self._whole(*args, *self._first)
         else:
-            self._drivers[1](work, slices or self._slices, *args)
+            self.serial(work, slices, *args)
+
+    @cached_property
+    def serial(self) -> Callable[..., None]:
+        """The driver that takes slice after slice."""
+        return self._driver("thread", parallel=False)
+
+    @cached_property
+    def threaded(self) -> Callable[..., None]:
+        """The driver that hands slices out to threads."""
+        return self._driver("threads", parallel=True)
+
+    def _pays(self) -> bool:
+        """Whether to put threads around the loop. Compiling them takes longer than the loop itself, so that the
+        first result comes without them, unless they are on disk."""
+        if not self._asked:
+            self._asked = True
+            return is_cached(self.threaded)
+        return True
+
+    def _on_threads(self, threads: int, work: int, slices: int, args: tuple[Any, ...]) -> None:
+        if threads >= numba.config.NUMBA_NUM_THREADS:
+            self.threaded(work, slices, *args)
+            return
+        before = numba.get_num_threads()  # of this thread
+        numba.set_num_threads(min(threads, before))
+        try:
+            self.threaded(work, slices, *args)
+        finally:
+            numba.set_num_threads(before)
+
+    @cached_property
+    def _text(self) -> tuple[str, str]:
+        return self._function if isinstance(self._function, tuple) else _source(self._function)
+
+    @cached_property
+    def _parameters(self) -> list[str]:
+        arguments = self._text[1].split("(", 1)[1].split(")", 1)[0]
+        return [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
+
+    @cached_property
+    def _first(self) -> tuple[int, ...]:
+        """`start` and `part` where there is one slice. Its driver would only be compiled for nothing."""
+        count = sum(name in _OF_SLICE for name in self._parameters)
+        assert all(name in _OF_SLICE for name in self._parameters[len(self._parameters) - count :])
+        return (0,) * count
+
+    @cached_property
+    def _whole(self) -> Callable[..., None]:
+        name, source = self._text
+        return _compiled(f"{name}_slice", source, self._names, self._fastmath, parallel=False)
+
+    def _driver(self, kind: str, *, parallel: bool) -> Callable[..., None]:
+        text = _driver(self._parameters, self._sliced, _GRAIN if self._threshold > _MANY else 1)
+        names = {"inner": self._whole, "whole": np.int64}
+        return _compiled(f"{self._text[0]}_{kind}", text, names, self._fastmath, parallel=parallel)
 
 
 def on_one_thread(function: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
@@ -98,16 +148,17 @@ def _source(function: Callable[..., None]) -> tuple[str, str]:
     return function.__name__, textwrap.dedent(inspect.getsource(function))
 
 
-def _driver(parameters: list[str], sliced: Mapping[str, int]) -> str:
-    given = [name for name in parameters if name not in ("start", "part")]
-    passed = {"start": "lo", "part": "part"} | {
+def _driver(parameters: list[str], sliced: Mapping[str, int], grain: int) -> str:
+    given = [name for name in parameters if name not in _OF_SLICE]
+    passed = {"start": "whole(lo)", "part": "whole(part)"} | {
         name: f"{name}[{step} * lo : {step} * hi]" for name, step in sliced.items()
     }
     return (
         f"def driver(work, slices, {', '.join(given)}):\n"
+        f"    grains = (work + {grain - 1}) // {grain}\n"
         f"    for part in prange(slices):\n"
-        f"        lo = part * work // slices\n"
-        f"        hi = (part + 1) * work // slices\n"
+        f"        lo = part * grains // slices * {grain}\n"
+        f"        hi = min((part + 1) * grains // slices * {grain}, work)\n"
         f"        inner({', '.join(passed.get(name, name) for name in parameters)})\n"
     )
 
@@ -122,11 +173,19 @@ def _compiled(
     namespace = {**names, "prange": numba.prange if parallel else range, "__name__": __name__}
     exec(compile(text, __file__, "exec", dont_inherit=True), namespace)
     options = {"nogil": True, "parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(namespace[unique])  # type: ignore[no-any-return]
-    except RuntimeError:
-        # There is no folder that a cache could be written to: compile in every process.
-        return numba.njit(**options)(namespace[unique])  # type: ignore[no-any-return]
+    dispatcher = numba.njit(**options)(namespace[unique])
+    dispatcher._cache = cache_of(namespace[unique])
+    _dispatchers.append(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]
+
+
+_dispatchers: list[Any] = []
+
+
+def count_compiled() -> tuple[int, int]:
+    """How many functions this process has read from the cache on disk, and how many it has compiled."""
+    stats = [dispatcher.stats for dispatcher in _dispatchers]
+    return sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats)
 
 
 @cache

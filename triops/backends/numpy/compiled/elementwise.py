@@ -21,7 +21,7 @@ from triops.backends.numpy.compiled.scalar import (
     tanh,
 )
 
-__all__ = ["ELEMENTWISE"]
+__all__ = ["ELEMENTWISE", "FORMS"]
 
 _SQRT_HALF = F(math.sqrt(0.5))
 _RSQRT_2PI = F(1.0 / math.sqrt(2.0 * math.pi))
@@ -184,7 +184,7 @@ class _Form(NamedTuple):
 
 _X, _DY = ("X",), ("dY", "saved")
 _LINE = ("slope", "offset", "min_val", "max_val")
-_TABLE = {
+FORMS = {
     "relu": _Form(relu, _X),
     "backprop_relu": _Form(backprop_relu, _DY),
     "sigmoid": _Form(sigmoid, _X),
@@ -236,4 +236,4 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     return call
 
 
-ELEMENTWISE = {name: _elementwise(name, form) for name, form in _TABLE.items()}
+ELEMENTWISE = {name: _elementwise(name, form) for name, form in FORMS.items()}

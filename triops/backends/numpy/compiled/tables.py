@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numba
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F
+from triops.backends.numpy.compiled.threads import kernel_threads
 
 __all__ = ["TABLES"]
 
 _THRESHOLD = 256  # rows from which a second thread pays
-# Each owner of rows reads all indices: no more of them than threads. A power of two: a mask gives remainders.
-_OWNERS = 2 ** (numba.config.NUMBA_NUM_THREADS - 1).bit_length()
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -80,7 +78,8 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     out = np.array(table, order="C")
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
-        _scatter(len(values), rows, flat(indices), _matrix(values), _OWNERS - 1, slices=_OWNERS)
+        owners = _owners(len(values))
+        _scatter(len(values), rows, flat(indices), _matrix(values), owners, slices=owners)
     return out
 
 
@@ -93,7 +92,8 @@ def gather_add(table: Any, indices: Any) -> Any:
 def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
-        _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), _OWNERS - 1, slices=_OWNERS)
+        owners = _owners(len(dY))
+        _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), owners - 1, slices=owners)
     return out
 
 
@@ -102,6 +102,12 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     if Y.size:
         _add_rows(len(Y), Y, flat(b))
     return Y
+
+
+def _owners(rows: int) -> int:
+    """How many share the rows of a table. Each reads all indices: no more than threads. A power of two: a mask
+    gives remainders."""
+    return 2 ** (kernel_threads() - 1).bit_length() if rows >= _THRESHOLD else 1
 
 
 def _matrix(array: Any) -> Any:

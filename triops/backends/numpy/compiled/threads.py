@@ -11,9 +11,16 @@ import ctypes
 import importlib.metadata
 from functools import cache
 
-__all__ = ["load_tbb"]
+from triops.backends.threads import get_num_threads
+
+__all__ = ["kernel_threads", "load_tbb"]
 
 _LIBRARY = "libtbb.so.12"
+
+
+def kernel_threads() -> int:
+    """How many threads a kernel may use now."""
+    return get_num_threads() if load_tbb() else 1
 
 
 @cache

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from triops.bench.cgroup import cgroup_limits
+from triops.backends.cgroup import cgroup_limits
 
 
 def write(root: Path, files: dict[str, str]) -> None:

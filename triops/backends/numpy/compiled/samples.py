@@ -1,0 +1,88 @@
+"""Arguments for every compiled op, by their names, so that its kernels can be compiled before they are needed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.elementwise import FORMS
+from triops.backends.numpy.compiled.scalar import F
+
+__all__ = ["calls_of", "small_and_large"]
+
+_WIDTH, _PIECES = 96, 3
+_SMALL, _LARGE = 4, 512  # rows: below and above what pays for threads
+
+
+def _floats(*shape: int) -> Any:
+    return np.full(shape, 0.5, np.float32)
+
+
+def _ids(dtype: str, *shape: int) -> Callable[[int], Any]:
+    """So many ids a row."""
+    return lambda n: np.zeros((n, *shape), dtype)
+
+
+_MATRICES = (
+    "X", "Y", "T", "dX", "dY", "saved", "values", "W", "dW", "mom1", "mom2", "velocity", "ema", "weights",
+    "gradient", "table",
+)  # fmt: skip
+_NUMBERS = (
+    "temperature", "eps", "drop", "learn_rate", "keep", "momentum", "beta1", "rest1", "beta2", "rest2", "rate",
+    "root_fix2", "rectifier", "rest", "threshold", "slope", "offset", "min_val", "max_val", "alpha",
+)  # fmt: skip
+# What an argument of a name is, given the number of rows.
+_BY_NAME: Mapping[str, Callable[[int], Any]] = {
+    **dict.fromkeys(_MATRICES, lambda n: _floats(n, _WIDTH)),
+    **dict.fromkeys(_NUMBERS, lambda n: 0.5),
+    **dict.fromkeys(("G", "b"), lambda n: _floats(_WIDTH)),
+    **dict.fromkeys(("mu", "rstd"), lambda n: _floats(n, 1)),
+    **dict.fromkeys(("d_maxes", "d_sums", "d_means"), lambda n: _floats(n // 4, _WIDTH)),
+    **dict.fromkeys(("rows", "nV"), lambda n: n),
+    **dict.fromkeys(("seed", "step"), lambda n: np.uint32(1)),
+    **dict.fromkeys(("ids", "keys"), lambda n: np.zeros(n * _WIDTH, np.uint64)),
+    "lengths": lambda n: np.full(n // 4, 4, np.int64),
+    "shape": lambda n: (n, _WIDTH),
+    "dtype": lambda n: "float32",
+    "axis": lambda n: 1,
+    "nesterov": lambda n: False,
+    "nW": lambda n: 1,
+    "n": lambda n: 2,
+    "P": lambda n: _PIECES,
+}
+# Where an op means something else by a name, or where ids of each dtype are compiled apart.
+_BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
+    "maxout": ({"X": lambda n: _floats(n, _WIDTH, 2)}, {"X": lambda n: _floats(n, _WIDTH, _PIECES)}),
+    "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
+    "affine": ({"W": lambda n: _floats(_WIDTH, _WIDTH)},),
+    "backprop_reduce_max": ({"which": lambda n: _ids("int32", _WIDTH)(n // 4)},),
+    **dict.fromkeys(("gather", "scatter_add"), tuple({"indices": _ids(d)} for d in ("int32", "int64"))),
+    **dict.fromkeys(
+        ("gather_add", "backprop_gather_add"),
+        tuple({"indices": _ids(d, 4)} for d in ("int32", "int64", "uint32")),
+    ),
+}
+
+
+def calls_of(name: str, op: Callable[..., Any], rows: int) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Arguments and settings of an op, once for each form that is compiled apart. Raises KeyError where an
+    argument has an unknown name."""
+    for special in _BY_OP.get(name, ({},)):
+        known = {**_BY_NAME, **special}
+        if name in FORMS:
+            form = FORMS[name]
+            yield tuple(known[array](rows) for array in form.arrays), {key: F(0.5) for key in form.settings}
+            continue
+        given = inspect.signature(op).parameters.values()
+        places = tuple(known[p.name](rows) for p in given if p.kind is not p.KEYWORD_ONLY)
+        yield places, {p.name: known[p.name](rows) for p in given if p.kind is p.KEYWORD_ONLY}
+
+
+def small_and_large(name: str, op: Callable[..., Any]) -> Iterator[Callable[[], Any]]:
+    """Calls that compile, or load, all that an op needs: its loop, and the threads around it."""
+    for rows in (_SMALL, _LARGE, _LARGE):  # the first large call may go without threads
+        for args, settings in calls_of(name, op, rows):
+            yield lambda args=args, settings=settings: op(*args, **settings)  # type: ignore[misc]

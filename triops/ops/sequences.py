@@ -151,9 +151,8 @@ class SequenceOps(LengthOps):
 
     def _side_by_side(self, pieces: Sequence[Array], counts: list[int], order: list[int] | None) -> Padded:
         indices, sizes, lengths, rows = self.backend.host.padding(counts, order)
-        shape = (*rows.shape, *pieces[0].shape[1:])
         # The last row is the zero of every step that a sequence does not have.
-        data = self._rows([*pieces, self._zeros(1, pieces[0])], rows.reshape(-1)).reshape(shape)
+        data = self._rows([*pieces, self._zeros(1, pieces[0])], rows)
         return Padded(data, *self.backend.from_host([x.astype("int32") for x in (sizes, lengths, indices)]))
 
     def _one_after_another(self, op: str, padded: Padded) -> tuple[Array, list[int]]:
@@ -162,7 +161,7 @@ class SequenceOps(LengthOps):
         self._fit(op, lengths, count, longest)
         order = self._order(op, padded.indices, count)
         counts, rows = self.backend.host.unpadding(lengths, order)
-        return self._rows([padded.data.reshape((longest * count, *padded.data.shape[2:]))], rows), counts.tolist()
+        return self._rows([padded.data], rows, merged=True), counts.tolist()
 
     def _order(self, op: str, indices: Ints1d, count: int) -> list[int]:
         order = self._counts(op, indices)
@@ -170,15 +169,20 @@ class SequenceOps(LengthOps):
             raise ShapeError(f"{op}: indices must be each number below {count} once, got {order[:10]}")
         return order
 
-    def _rows(self, pieces: list[Array], rows: Any) -> Array:
-        """The rows of the pieces one after another with the numbers that the host gives."""
+    def _rows(self, pieces: list[Array], rows: Any, *, merged: bool = False) -> Array:
+        """The rows of the pieces one after another, with numbers that the host gives; `merged` counts the rows
+        of a piece along its first two dimensions."""
         free, pieces = self._movable(pieces)
         xp = self.backend.host.namespace if free else self.xp
         whole = pieces[0] if len(pieces) == 1 else xp.concatenate(pieces)
-        if free:
-            return self.backend.from_host([whole.take(rows, axis=0)])[0]  # type: ignore[no-any-return]
-        taken: Array = xp.take(whole, self.backend.from_host([rows])[0], axis=0)
-        return taken
+        if merged:
+            whole = whole.reshape((whole.shape[0] * whole.shape[1], *whole.shape[2:]))
+        taken: Array = xp.take(whole, rows if free else self.backend.from_host([rows])[0], axis=0)
+        return self._back(taken) if free else taken
+
+    def _back(self, moved: Array) -> Array:
+        array: Array = self.backend.from_host([moved])[0]
+        return array
 
     def _movable(self, arrays: Sequence[Array]) -> tuple[bool, list[Any]]:
         """Whether rows may be moved about on the host, and the arrays there: a compiler that shares its memory
@@ -224,10 +228,8 @@ class SequenceOps(LengthOps):
 
     def _joined(self, arrays: list[Array]) -> Array:
         free, pieces = self._movable(arrays)
-        if free:
-            return self.backend.from_host([self.backend.host.namespace.concatenate(pieces)])[0]  # type: ignore[no-any-return]
-        joined: Array = self.xp.concatenate(pieces)
-        return joined
+        joined: Array = (self.backend.host.namespace if free else self.xp).concatenate(pieces)
+        return self._back(joined) if free else joined
 
     def _zeros(self, rows: int, like: Array) -> Array:
         zeros: Array = self.backend.alloc((rows, *like.shape[1:]), like.dtype, zeros=True)

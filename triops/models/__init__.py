@@ -3,6 +3,19 @@ framework is imported here."""
 
 from typing import TYPE_CHECKING
 
+from triops.models.adapters import (
+    list2array,
+    list2padded,
+    list2ragged,
+    padded2list,
+    ragged2list,
+    with_array,
+    with_flatten,
+    with_list,
+    with_padded,
+    with_ragged,
+    with_reshape,
+)
 from triops.models.check_gradient import GradientCheck, check_gradient
 from triops.models.combinators import add, chain, clone, concatenate, residual
 from triops.models.initializers import (
@@ -106,13 +119,24 @@ __all__ = [
     "he_uniform_init",
     "lecun_normal_init",
     "lecun_uniform_init",
+    "list2array",
+    "list2padded",
+    "list2ragged",
     "noop",
     "normal_init",
     "one_init",
+    "padded2list",
+    "ragged2list",
     "residual",
     "sigmoid_activation",
     "softmax_activation",
     "uniform_init",
+    "with_array",
+    "with_flatten",
+    "with_list",
+    "with_padded",
+    "with_ragged",
+    "with_reshape",
     "zero_init",
 ]
 

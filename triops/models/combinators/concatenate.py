@@ -58,5 +58,5 @@ def _columns(start: int, end: int) -> Callable[[Any], Any]:
 def _width(output: Any) -> int:
     widths = {array.shape[-1] for array in leaves(output)}
     if len(widths) > 1:
-        raise ShapeError(f"concatenate: a layer's arrays must be of one width, got {sorted(widths)}")
+        raise ShapeError(f"a layer's arrays must be of one width, got {sorted(widths)}")
     return widths.pop() if widths else 0

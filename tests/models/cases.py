@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.models.samples import NI, NO, named_params
+from tests.models.samples import LENGTHS, NI, NO, named_params
 from tests.ops.cases.hashing import hash as hashes
 from triops import Model, Padded, Ragged, models
 
@@ -175,6 +175,28 @@ class Only(models.with_array):
 def within(outer: str, form: str) -> Callable[..., Model]:
     return lambda nO=None, nI=None: getattr(models, outer)(Only(form, nO, nI))
 
+
+def sequences(X: Any) -> list[Any]:
+    return np.split(X, np.cumsum(LENGTHS)[:-1])
+
+
+def pooled(function: Callable[[Any], Any]) -> Callable[[Model, Any], Any]:
+    return lambda model, X: np.stack([function(x) for x in sequences(X)])
+
+
+def window(X: Any, n: int) -> Any:
+    """Column blocks of neighbours, by hand."""
+    around = np.concatenate([np.zeros((n, X.shape[1])), X, np.zeros((n, X.shape[1]))])
+    return np.array([around[t : t + 2 * n + 1].reshape(-1) for t in range(len(X))])
+
+
+_POOLS: dict[str, Callable[[Any], Any]] = {
+    "first": lambda x: x[0],
+    "last": lambda x: x[-1],
+    "max": lambda x: x.max(axis=0),
+    "mean": lambda x: x.mean(axis=0),
+    "sum": lambda x: x.sum(axis=0),
+}
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Relu": relu,
@@ -351,6 +373,37 @@ CASES = [
                 models.with_array(models.Relu(nO, nI)), models.with_array(models.Relu(nO, nI))
             ),
             lambda model, X: sum(within_relu(layer, X) for layer in model.layers),
+            label=form,
+            form=form,
+        )
+        for form in ("list", "ragged", "padded")
+    ),
+    *(
+        LayerCase(
+            f"reduce_{how}",
+            without_dims(getattr(models, f"reduce_{how}")),
+            pooled(function),
+            nO=NI,
+            sized=False,
+            label=form,
+            form=form,
+            gives="array",
+            pools=True,
+            needs_rows=how in ("first", "last", "max"),
+        )
+        for how, function in _POOLS.items()
+        for form in ("list", "ragged", "padded")
+    ),
+    LayerCase(
+        "expand_window", without_dims(models.expand_window), lambda model, X: window(X, 1), 3 * NI, sized=False
+    ),
+    *(
+        LayerCase(
+            "expand_window",
+            without_dims(partial(models.expand_window, window_size=2)),
+            lambda model, X: np.concatenate([window(x, 2) for x in sequences(X)]),
+            5 * NI,
+            sized=False,
             label=form,
             form=form,
         )

@@ -312,3 +312,30 @@ def test_dropout_takes_every_form(ops: Ops) -> None:
         assert type(Y) is type(X)
         assert (rows_of(ops, Y) == 0).any()
         np.testing.assert_array_equal(rows_of(ops, backprop(Y)) == 0, rows_of(ops, Y) == 0)
+
+
+def test_reductions_and_windows_say_what_they_take(ops: Ops) -> None:
+    X = floats(ops, N, NI)
+    with pytest.raises(DTypeError, match="X must be Ragged or a list of arrays, got an array"):
+        models.reduce_mean().predict(X)
+    with pytest.raises(ShapeError, match="reduce_max: lengths must all be 1 or more, got 0"):
+        models.reduce_max().predict(formed(ops, X, "list", (2, 0, 4)))
+    with pytest.raises(ArgumentError, match="expand_window: window_size must be an integer from 0, got -1"):
+        models.expand_window(-1)
+    with pytest.raises(DTypeError, match="expand_window: X must be a floating array"):
+        models.expand_window().predict(ids(ops, N, 2, below=3))
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+@pytest.mark.parametrize("form", FORMS)
+def test_sequences_without_rows_add_up_to_nothing(how: str, form: str, ops: Ops) -> None:
+    model, X = getattr(models, f"reduce_{how}")(), formed(ops, floats(ops, sum(GAPS), NI), form, GAPS)
+    Y, backprop = model.begin_update(X)
+    assert to_numpy(Y).any(axis=1).tolist() == [True, False, True, True]
+    assert rows_of(ops, backprop(Y)).shape == (sum(GAPS), NI)
+
+
+def test_windows_around_zeros_between_arrays_do_not_cross_them(ops: Ops) -> None:
+    Xs = formed(ops, floats(ops, sum(GAPS), NI), "list", GAPS)
+    padded = with_array(models.expand_window(2), pad=2).predict(Xs)
+    np.testing.assert_array_equal(rows_of(ops, padded), rows_of(ops, models.expand_window(2).predict(Xs)))

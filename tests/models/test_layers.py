@@ -89,9 +89,10 @@ def test_an_empty_batch_passes_both_ways(case: LayerCase, ops: Ops) -> None:
     lengths = () if case.needs_rows else (0, 0)
     model, X = made(case), sample(case, ops, lengths)
     Y, backprop = model.begin_update(X, drop=0.3)
-    assert rows_of(ops, Y).shape == (case.rows(lengths), case.nO)
+    known = lengths or case.form not in ("list", "padded")  # a list of no arrays has no width
+    assert rows_of(ops, Y).shape == (case.rows(lengths), case.nO if known else 0)
     dX = backprop(Y)
-    assert dX is None if case.takes == "ids" else rows_of(ops, dX).shape == (0, NI)
+    assert dX is None if case.takes == "ids" else rows_of(ops, dX).shape == (0, NI if known else 0)
     for node in model.walk():
         for name in node.param_names:
             gradient = to_numpy(node.get_grad(name))

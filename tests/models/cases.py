@@ -190,6 +190,11 @@ def window(X: Any, n: int) -> Any:
     return np.array([around[t : t + 2 * n + 1].reshape(-1) for t in range(len(X))])
 
 
+def bag_of_hashed_rows(model: Model, X: Any) -> Any:
+    rows = named_params(model)["E"][hashes(X, model.attrs["seed"]) % NV].sum(axis=1)
+    return np.stack([getattr(x, model.attrs["mode"])(axis=0) for x in sequences(rows)])
+
+
 _POOLS: dict[str, Callable[[Any], Any]] = {
     "first": lambda x: x[0],
     "last": lambda x: x[-1],
@@ -407,6 +412,20 @@ CASES = [
             label=form,
             form=form,
         )
+        for form in ("list", "ragged", "padded")
+    ),
+    *(
+        LayerCase(
+            "HashEmbedBag",
+            lambda nO=None, nI=None, mode=mode: models.HashEmbedBag(nO, NV, seed=3, mode=mode),
+            bag_of_hashed_rows,
+            takes="ids",
+            label=f"{mode} {form}",
+            form=form,
+            gives="array",
+            pools=True,
+        )
+        for mode in ("mean", "sum")
         for form in ("list", "ragged", "padded")
     ),
 ]

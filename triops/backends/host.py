@@ -57,7 +57,7 @@ def padding(lengths: Any, order: Any = None) -> tuple[Any, Any, Any, Any]:
     the sequences (the longest first, of equals the last first, where none is given), how many are longer than
     each step, their lengths in that order, and (L, N) rows to take, the number of rows where there is none."""
     counts = np.asarray(lengths, np.int64).reshape(-1)
-    order = np.lexsort((np.arange(len(counts)), counts))[::-1] if order is None else np.asarray(order)
+    order = np.lexsort((np.arange(len(counts)), counts))[::-1] if order is None else np.asarray(order, np.int64)
     falling = counts[order]
     steps = np.arange(falling.max(initial=0))
     sizes = np.searchsorted(-falling, -steps, side="left")

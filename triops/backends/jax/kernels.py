@@ -47,6 +47,42 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     return jnp.zeros((nV, dY.shape[1]), dY.dtype).at[indices].add(dY[:, None, :])
 
 
+def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
+    wide = jnp.float32 if table.dtype.itemsize < 4 else table.dtype
+    rows = jnp.zeros((indices.shape[0], table.shape[1]), wide)
+    if table.shape[0]:
+        for k in range(indices.shape[1]):
+            rows += gather(table, indices[:, k])
+    sums = _segment_sums(rows, lengths)
+    if mean:
+        sums /= jnp.maximum(lengths, 1).astype(wide)[:, None]
+    return sums.astype(table.dtype)
+
+
+def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
+    wide = dY.astype(jnp.float32) if dY.dtype.itemsize < 4 else dY
+    if mean:
+        wide /= jnp.maximum(lengths, 1).astype(wide.dtype)[:, None]
+    # Rows after the last bag belong to none.
+    _, segments = _segments(lengths, indices.shape[0])
+    d_rows = jnp.take(wide, segments, axis=0, mode="fill", fill_value=0) if wide.size else wide[segments]
+    # Fused into the scatter, each row would be looked up again for each of its entries.
+    d_rows = jax.lax.optimization_barrier(d_rows)
+    return backprop_gather_add(d_rows, indices, nV=nV).astype(dY.dtype)
+
+
+def _segments(lengths: Any, rows: int) -> tuple[Any, Any]:
+    """The row after each sequence's last, and the number of the sequence that each row belongs to."""
+    ends = jnp.cumsum(lengths.astype(jnp.int32), dtype=jnp.int32)
+    return ends, jnp.searchsorted(ends, jnp.arange(rows, dtype=jnp.int32), side="right")
+
+
+def _segment_sums(X: Any, lengths: Any) -> Any:
+    ends, segments = _segments(lengths, X.shape[0])
+    sums = jax.ops.segment_sum(X, segments, num_segments=lengths.shape[0], indices_are_sorted=True)
+    return jnp.where((ends <= X.shape[0])[:, None], sums, jnp.nan).astype(X.dtype)
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
     "batched_gemm": batched_gemm,
@@ -56,4 +92,6 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "embedding_bag": embedding_bag,
+    "backprop_embedding_bag": backprop_embedding_bag,
 }

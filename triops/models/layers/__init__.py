@@ -9,6 +9,7 @@ from triops.models.layers.elementwise import (
 )
 from triops.models.layers.embed import Embed
 from triops.models.layers.hashembed import HashEmbed
+from triops.models.layers.hashembedbag import HashEmbedBag
 from triops.models.layers.hidden import (
     ClippedLinear,
     Dish,
@@ -53,6 +54,7 @@ __all__ = [
     "HardSwishMobilenet",
     "HardTanh",
     "HashEmbed",
+    "HashEmbedBag",
     "LayerNorm",
     "Linear",
     "Logistic",

@@ -14,6 +14,7 @@ from jaxlib.version import __version__ as jaxlib_version
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
 from triops.errors import BackendUnavailable
+from triops.ragged import Padded, Ragged
 from triops.types import Array, DType, Shape
 
 __all__ = ["JaxBackend"]
@@ -23,6 +24,25 @@ if not hasattr(jax.config, "jax_explicit_x64_dtypes"):
 # Without this JAX turns every float64 or 64-bit integer into 32 bits, whatever dtype was asked for.
 # Only dtypes that are named are affected: the defaults, and so other JAX code, stay at 32 bits.
 jax.config.update("jax_explicit_x64_dtypes", "allow")
+
+
+def _parts(sequences: Any, names: tuple[str, ...]) -> tuple[tuple[tuple[Any, Any], ...], None]:
+    return tuple((jax.tree_util.GetAttrKey(name), getattr(sequences, name)) for name in names), None
+
+
+def _rebuilt(kind: Any, _: None, parts: Any) -> Any:
+    # Without the checks: JAX puts other things than arrays in the places of arrays.
+    sequences = object.__new__(kind)
+    for name, part in zip(kind.__dataclass_fields__, parts, strict=True):
+        object.__setattr__(sequences, name, part)
+    return sequences
+
+
+# Compiled functions take and give sequences, with their lengths as data.
+for _kind in (Ragged, Padded):
+    jax.tree_util.register_pytree_with_keys(
+        _kind, partial(_parts, names=tuple(_kind.__dataclass_fields__)), partial(_rebuilt, _kind)
+    )
 
 _KINDS = {"gpu": "cuda"}
 _CONCRETE: type = type(jnp.zeros(()))

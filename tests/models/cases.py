@@ -13,11 +13,13 @@ import numpy as np
 
 from tests.models.samples import LENGTHS, NI, NO, named_params
 from tests.ops.cases.hashing import hash as hashes
+from tests.ops.cases.hashing import hash32
 from triops import Model, Padded, Ragged, models
 
 __all__ = ["CASES", "LayerCase"]
 
 NV = 7
+LENGTH = 11  # of the hashed weights of SparseLinear
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,12 @@ def window(X: Any, n: int) -> Any:
 def bag_of_hashed_rows(model: Model, X: Any) -> Any:
     rows = named_params(model)["E"][hashes(X, model.attrs["seed"]) % NV].sum(axis=1)
     return np.stack([getattr(x, model.attrs["mode"])(axis=0) for x in sequences(rows)])
+
+
+def sparse_linear(model: Model, X: Any) -> Any:
+    params = named_params(model)
+    rows = sum(params["W"][hash32(X, seed) % LENGTH] for seed in (0, 1)) * (X[:, None] + 1) / 4
+    return np.stack([x.sum(axis=0) for x in sequences(rows)]) + params["b"]
 
 
 _POOLS: dict[str, Callable[[Any], Any]] = {
@@ -427,5 +435,15 @@ CASES = [
         )
         for mode in ("mean", "sum")
         for form in ("list", "ragged", "padded")
+    ),
+    LayerCase(
+        "SparseLinear",
+        lambda nO=None, nI=None: models.SparseLinear(nO, LENGTH),
+        sparse_linear,
+        takes="ids",
+        form="keys",
+        gives="array",
+        pools=True,
+        needs_rows=True,
     ),
 ]

@@ -53,7 +53,10 @@ def floats(ops: Ops, *shape: int, seed: int = 1, dtype: str = "float32") -> Any:
 
 
 def formed(ops: Ops, rows: Any, form: str, lengths: tuple[int, ...] = LENGTHS) -> Any:
-    """Rows as an "array", or as sequences of those lengths: a "list", "ragged" or "padded"."""
+    """Rows as an "array", or as sequences of those lengths: a "list", "ragged" or "padded", or ids as "keys"."""
+    if form == "keys":
+        keys = ops.asarray(rows, "uint64")
+        return keys, (ops.asarray(rows, "float32") + 1) / 4, ops.asarray(np.array(lengths, "int32"))
     if form == "array":
         return rows
     arrays = ops.unflatten(rows, lengths)
@@ -68,6 +71,8 @@ def rows_of(ops: Ops, data: Any) -> Any:
         data = ops.padded2ragged(data)
     if isinstance(data, Ragged):
         data = data.data
+    if isinstance(data, tuple):
+        data = data[0]
     return to_numpy(ops.flatten(data) if isinstance(data, list) else data)
 
 

@@ -39,6 +39,7 @@ from triops.models.layers.reduce import (
     reduce_sum,
 )
 from triops.models.layers.softmax import Softmax
+from triops.models.layers.sparselinear import SparseLinear
 from triops.models.layers.window import expand_window
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "SparseLinear",
     "Swish",
     "Tanh",
     "expand_window",

@@ -203,6 +203,19 @@ def sparse_linear(model: Model, X: Any) -> Any:
     return np.stack([x.sum(axis=0) for x in sequences(rows)]) + params["b"]
 
 
+class Difference(Model):
+    """Y = X[0] - X[1]."""
+
+    def __init__(self) -> None:
+        super().__init__(dims={"nO": None})
+
+    def infer_dims(self, X: Any, Y: Any) -> None:
+        super().infer_dims(None, X)
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+        return X[0] - X[1], lambda dY, sgd=None: (dY, -dY)
+
+
 _POOLS: dict[str, Callable[[Any], Any]] = {
     "first": lambda x: x[0],
     "last": lambda x: x[-1],
@@ -445,5 +458,44 @@ CASES = [
         gives="array",
         pools=True,
         needs_rows=True,
+    ),
+    LayerCase(
+        "tuplify",
+        lambda nO=None, nI=None: models.chain(
+            models.tuplify(models.Relu(nO or NO, nI), models.Relu(nO or NO, nI)), Difference()
+        ),
+        lambda model, X: relu_layer(model.layers[0].layers[0], X) - relu_layer(model.layers[0].layers[1], X),
+        sized=False,
+    ),
+    LayerCase(
+        "siamese",
+        lambda nO=None, nI=None: models.chain(
+            models.tuplify(models.noop(), models.Relu(NI, nI)),
+            models.siamese(models.Relu(nO or NO, nI), Difference()),
+        ),
+        lambda model, X: (
+            relu_layer(model.layers[1].layers[0], X)
+            - relu_layer(model.layers[1].layers[0], relu_layer(model.layers[0].layers[1], X))
+        ),
+        sized=False,
+    ),
+    LayerCase(
+        "with_getitem",
+        lambda nO=None, nI=None: models.chain(
+            models.tuplify(models.noop(), models.Relu(NI, nI)),
+            models.with_getitem(1, models.Relu(NI, nI)),
+            Difference(),
+        ),
+        lambda model, X: X - relu_layer(model.layers[1].layers[0], relu_layer(model.layers[0].layers[1], X)),
+        nO=NI,
+        sized=False,
+    ),
+    LayerCase("map_list", around_relu(models.map_list), within_relu, form="list"),
+    LayerCase(
+        "array_getitem",
+        without_dims(partial(models.array_getitem, (slice(None), slice(1, None, 2)))),
+        lambda model, X: X[:, 1::2],
+        nO=2,
+        sized=False,
     ),
 ]

@@ -339,3 +339,35 @@ def test_windows_around_zeros_between_arrays_do_not_cross_them(ops: Ops) -> None
     Xs = formed(ops, floats(ops, sum(GAPS), NI), "list", GAPS)
     padded = with_array(models.expand_window(2), pad=2).predict(Xs)
     np.testing.assert_array_equal(rows_of(ops, padded), rows_of(ops, models.expand_window(2).predict(Xs)))
+
+
+def test_pairs_and_parts_say_what_they_take(ops: Ops) -> None:
+    X = floats(ops, N, NI)
+    with pytest.raises(ArgumentError, match=r"siamese: X must be a pair \(X1, X2\) of batches, got"):
+        models.siamese(Relu(NO, NI), models.noop()).predict(X)
+    with pytest.raises(ArgumentError, match="with_getitem: X must be a tuple with an item 2, got tuple of 2"):
+        models.with_getitem(2, Relu(NO, NI)).predict((X, X))
+    with pytest.raises(DTypeError, match="map_list: X must be a list, got"):
+        models.map_list(Relu(NO, NI)).predict(X)
+    with pytest.raises(ShapeError, match=r"array_getitem: X of shape \(6, 5\) has no part \[9\]"):
+        models.array_getitem(9).predict(X)
+
+
+def test_parts_of_arrays(ops: Ops) -> None:
+    X = floats(ops, N, NI)
+    for index in (0, -1, slice(2, 4), (slice(None), 1), (slice(None, None, -2), slice(0, 2))):
+        model = models.array_getitem(index)
+        np.testing.assert_array_equal(to_numpy(model.predict(X)), to_numpy(X)[index])
+        check_gradient(model, X)
+
+
+def test_a_pair_shares_its_layer(ops: Ops) -> None:
+    class Difference(Model):
+        def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+            return X[0] - X[1], lambda dY, sgd=None: (dY, -dY)
+
+    X = (floats(ops, N, NI), floats(ops, N, NI, seed=2))
+    model = models.siamese(Relu(NO), Difference()).initialize(X)
+    assert model.layers[0].get_dim("nI") == NI
+    check_gradient(model, X)
+    assert not to_numpy(model.predict((X[0], X[0]))).any()

@@ -4,6 +4,7 @@ framework is imported here."""
 from typing import TYPE_CHECKING
 
 from triops.models.adapters import (
+    array_getitem,
     list2array,
     list2padded,
     list2ragged,
@@ -11,13 +12,23 @@ from triops.models.adapters import (
     ragged2list,
     with_array,
     with_flatten,
+    with_getitem,
     with_list,
     with_padded,
     with_ragged,
     with_reshape,
 )
 from triops.models.check_gradient import GradientCheck, check_gradient
-from triops.models.combinators import add, chain, clone, concatenate, residual
+from triops.models.combinators import (
+    add,
+    chain,
+    clone,
+    concatenate,
+    map_list,
+    residual,
+    siamese,
+    tuplify,
+)
 from triops.models.initializers import (
     glorot_normal_init,
     glorot_uniform_init,
@@ -118,6 +129,7 @@ __all__ = [
     "Swish",
     "Tanh",
     "add",
+    "array_getitem",
     "chain",
     "check_gradient",
     "clone",
@@ -133,6 +145,7 @@ __all__ = [
     "list2array",
     "list2padded",
     "list2ragged",
+    "map_list",
     "noop",
     "normal_init",
     "one_init",
@@ -144,11 +157,14 @@ __all__ = [
     "reduce_mean",
     "reduce_sum",
     "residual",
+    "siamese",
     "sigmoid_activation",
     "softmax_activation",
+    "tuplify",
     "uniform_init",
     "with_array",
     "with_flatten",
+    "with_getitem",
     "with_list",
     "with_padded",
     "with_ragged",

@@ -2,6 +2,7 @@
 them."""
 
 from triops.models.adapters.between import list2array, list2padded, list2ragged, padded2list, ragged2list
+from triops.models.adapters.getitem import array_getitem, with_getitem
 from triops.models.adapters.within import (
     with_array,
     with_flatten,
@@ -12,6 +13,7 @@ from triops.models.adapters.within import (
 )
 
 __all__ = [
+    "array_getitem",
     "list2array",
     "list2padded",
     "list2ragged",
@@ -19,6 +21,7 @@ __all__ = [
     "ragged2list",
     "with_array",
     "with_flatten",
+    "with_getitem",
     "with_list",
     "with_padded",
     "with_ragged",

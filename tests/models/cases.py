@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -201,6 +201,38 @@ def sparse_linear(model: Model, X: Any) -> Any:
     params = named_params(model)
     rows = sum(params["W"][hash32(X, seed) % LENGTH] for seed in (0, 1)) * (X[:, None] + 1) / 4
     return np.stack([x.sum(axis=0) for x in sequences(rows)]) + params["b"]
+
+
+def earlier_and_relu(nO: int | None, nI: int | None) -> Model:
+    """A Relu of each row and those before and after it: it tells one direction from the other."""
+    return models.chain(models.with_array(models.Relu(3, nI)), Sums(), models.with_array(models.Relu(nO or 1, 3)))
+
+
+class Sums(Model):
+    """Y[t] = X[0] + ... + X[t] of each sequence of Padded."""
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+        return (
+            replace(X, data=self.ops.xp.cumsum(X.data, axis=0) * self._there(X)),
+            lambda dY, sgd=None: replace(
+                dY, data=self.ops.xp.cumsum((dY.data * self._there(X))[::-1], axis=0)[::-1] * self._there(X)
+            ),
+        )
+
+    def _there(self, X: Any) -> Any:
+        xp = self.ops.xp
+        return (xp.arange(X.data.shape[0])[:, None] < X.lengths)[..., None].astype(X.data.dtype)
+
+
+def both_ways(model: Model, X: Any) -> Any:
+    def one_way(layer: Model, x: Any) -> Any:
+        first, _, second = layer.layers
+        return within_relu(second, np.cumsum(within_relu(first, x), axis=0))
+
+    forth, back = model.layers
+    return np.concatenate(
+        [np.concatenate([one_way(forth, x), one_way(back, x[::-1])[::-1]], axis=1) for x in sequences(X)]
+    )
 
 
 class Difference(Model):
@@ -497,5 +529,13 @@ CASES = [
         lambda model, X: X[:, 1::2],
         nO=2,
         sized=False,
+    ),
+    LayerCase(
+        "bidirectional",
+        lambda nO=None, nI=None: models.bidirectional(
+            earlier_and_relu(nO and 1, nI), earlier_and_relu(NO - 1, nI)
+        ),
+        both_ways,
+        form="padded",
     ),
 ]

@@ -371,3 +371,17 @@ def test_a_pair_shares_its_layer(ops: Ops) -> None:
     assert model.layers[0].get_dim("nI") == NI
     check_gradient(model, X)
     assert not to_numpy(model.predict((X[0], X[0]))).any()
+
+
+def test_both_ways_over_every_form(ops: Ops) -> None:
+    model = models.with_padded(models.bidirectional(with_array(Linear(2)))).initialize(
+        formed(ops, floats(ops, N, NI), "list")
+    )
+    assert model.get_dim("nO") == 4
+    forth, back = (to_numpy(layer.layers[0].get_param("W")) for layer in model.layers[0].layers)
+    assert (forth != back).all(), "the copy has draws of its own"
+    for form in FORMS:
+        X = formed(ops, floats(ops, N, NI), form, GAPS)
+        assert rows_of(ops, model.predict(X)).shape == (N, 4)
+    with pytest.raises(DTypeError, match=r"^bidirectional: X must be Padded, got list: use with_padded"):
+        model.layers[0].predict(formed(ops, floats(ops, N, NI), "list"))

@@ -21,6 +21,7 @@ from triops.models.adapters import (
 from triops.models.check_gradient import GradientCheck, check_gradient
 from triops.models.combinators import (
     add,
+    bidirectional,
     chain,
     clone,
     concatenate,
@@ -130,6 +131,7 @@ __all__ = [
     "Tanh",
     "add",
     "array_getitem",
+    "bidirectional",
     "chain",
     "check_gradient",
     "clone",

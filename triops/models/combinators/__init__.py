@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from triops.models.combinators.add import add
+from triops.models.combinators.bidirectional import bidirectional
 from triops.models.combinators.chain import chain
 from triops.models.combinators.clone import clone
 from triops.models.combinators.concatenate import concatenate
@@ -15,6 +16,7 @@ from triops.models.model import Model
 __all__ = [
     "OPERATORS",
     "add",
+    "bidirectional",
     "chain",
     "clone",
     "concatenate",

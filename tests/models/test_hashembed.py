@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models.samples import floats, ops_or_skip, params_of
-from triops import Model, Ops, to_numpy
-from triops.errors import ArgumentError, ShapeError
-from triops.models import HashEmbed, chain
+from tests.models.samples import NO, N, floats, ids, ops_or_skip, params_of
+from triops import Model, Ops, Ragged, models, to_numpy
+from triops.errors import ArgumentError, DTypeError, ShapeError
+from triops.models import HashEmbed, HashEmbedBag, chain, with_array
 
 EDGES = np.array([0, 1, 5, 5, 2**32, 2**63, 2**64 - 1], dtype="uint64")
 
@@ -62,3 +62,32 @@ def test_a_column_that_is_missing() -> None:
     model = HashEmbed(4, 11, column=2, seed=0).initialize()
     with pytest.raises(ShapeError, match="X must have a column 2, got shape"):
         model.predict(ops.asarray(EDGES[:, None]))
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum"])
+def test_a_bag_is_an_embedding_and_a_reduction(mode: str, ops: Ops) -> None:
+    lengths = (3, 0, 5, 1)
+    X = Ragged(ids(ops, sum(lengths), below=10**6), ops.asarray(np.array(lengths)))
+    bag = HashEmbedBag(NO, 13, seed=5, mode=mode).initialize()
+    parts = chain(with_array(HashEmbed(NO, 13, seed=5)), getattr(models, f"reduce_{mode}")()).initialize()
+    table = parts.layers[0].layers[0]
+    table.set_param("E", bag.get_param("E"))
+    (Y, backprop), (Z, parts_backprop) = bag.begin_update(X), parts.begin_update(X)
+    np.testing.assert_allclose(to_numpy(Y), to_numpy(Z), rtol=1e-5, atol=1e-6)
+    dY = floats(ops, len(lengths), NO)
+    assert backprop(dY) is None
+    assert parts_backprop(dY) is None
+    np.testing.assert_allclose(to_numpy(bag.get_grad("E")), to_numpy(table.get_grad("E")), rtol=1e-5, atol=1e-6)
+
+
+def test_a_bag_says_what_it_takes(ops: Ops) -> None:
+    bag = HashEmbedBag(NO, 13, seed=5).initialize()
+    assert bag.predict([]).shape == (0, NO)
+    with pytest.raises(DTypeError, match="X must be Ragged or a list of arrays of ids, got an array"):
+        bag.predict(ids(ops, N, below=9))
+    with pytest.raises(DTypeError, match="hashembedbag: X must be an integer array, got float32"):
+        bag.predict([floats(ops, N)])
+    with pytest.raises(ArgumentError, match="HashEmbedBag: mode must be 'mean' or 'sum', got 'max'"):
+        HashEmbedBag(NO, 13, seed=5, mode="max")
+    with pytest.raises(ArgumentError, match="HashEmbedBag: seed must be an integer"):
+        HashEmbedBag(NO, 13, seed=-1)

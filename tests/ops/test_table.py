@@ -19,8 +19,13 @@ from triops.ops.formulas import FORMULAS
 # These hold and move arrays, and compute nothing: tests.backends has them.
 MEMORY = {"alloc", "asarray", "can_look", "check_owner", "from_bytes", "synchronize", "to_numpy"}
 
+<<<<<<< HEAD
 # These take or give lists of arrays: tests.ops.test_sequences and tests.ops.test_updates have them.
 LISTS = {"clip_global_norm", "flatten", "list2padded", "pad", "padded2list", "unflatten", "unpad"}
+=======
+# These take or give lists of arrays, Ragged or Padded: tests.ops.test_sequences has them.
+LISTS = {"flatten", "list2padded", "pad", "padded2list", "padded2ragged", "ragged2padded", "unflatten", "unpad"}
+>>>>>>> adapters
 
 PUBLIC = {
     name: method for name, method in inspect.getmembers(Ops, inspect.isfunction) if not name.startswith("_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import index
+from typing import Any
 
 from triops.errors import ArgumentError, DTypeError
 from triops.ops.base import OpsBase
@@ -14,7 +15,7 @@ _WORD = 2**32
 
 
 class HashingOps(OpsBase):
-    """hash and ngrams."""
+    """hash, hash32 and ngrams."""
 
     def hash(self, ids: Ints1d, seed: int) -> Ints2d:
         """Four 32-bit hashes of each 64-bit id: MurmurHash3 x64_128 of its 8 bytes in little-endian order, cut
@@ -23,11 +24,18 @@ class HashingOps(OpsBase):
         ids: (N,) uint64, or int64, whose bits are read as uint64. seed: from 0 to 2³²-1. Returns (N, 4)
         uint32. Raises DTypeError for ids of another dtype, ArgumentError for a seed out of range.
         """
-        self._longs("hash", "ids", ids)
-        if not hasattr(seed, "__index__") or not 0 <= index(seed) < _WORD:
-            raise ArgumentError(f"hash: seed must be an integer from 0 to {_WORD - 1}, got {seed!r}")
-        keys: Ints2d = self._kernels["hash"](ids, self.backend.host.as_scalar(index(seed), "uint32"))
+        keys: Ints2d = self._kernels["hash"](ids, self._seeded("hash", ids, seed))
         return keys
+
+    def hash32(self, ids: Ints1d, seed: int) -> Ints1d:
+        """One 32-bit hash of each 64-bit id: MurmurHash3 x86_32 of its 8 bytes in little-endian order. Appleby
+        2011, SMHasher; the same bits as Thinc's SparseLinear takes.
+
+        ids: (N,) uint64, or int64, whose bits are read as uint64. seed: from 0 to 2³²-1. Returns (N,) uint32.
+        Raises DTypeError for ids of another dtype, ArgumentError for a seed out of range.
+        """
+        hashes: Ints1d = self._kernels["hash32"](ids, self._seeded("hash32", ids, seed))
+        return hashes
 
     def ngrams(self, n: int, keys: Ints1d) -> Ints1d:
         """Y[i], one hash of keys[i] to keys[i+n-1]: MurmurHash64A, seed 0, of their bytes in little-endian
@@ -41,6 +49,12 @@ class HashingOps(OpsBase):
         self._longs("ngrams", "keys", keys)
         hashes: Ints1d = self._kernels["ngrams"](keys, n=index(n))
         return hashes
+
+    def _seeded(self, op: str, ids: Ints1d, seed: int) -> Any:
+        self._longs(op, "ids", ids)
+        if not hasattr(seed, "__index__") or not 0 <= index(seed) < _WORD:
+            raise ArgumentError(f"{op}: seed must be an integer from 0 to {_WORD - 1}, got {seed!r}")
+        return self.backend.host.as_scalar(index(seed), "uint32")
 
     def _longs(self, op: str, argument: str, array: Array) -> None:
         self.check_owner(op, argument, array)

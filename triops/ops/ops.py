@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from triops.ops.activations import ActivationOps
 from triops.ops.arrays import ArrayOps
-from triops.ops.embedding import EmbeddingOps
+from triops.ops.bags import BagOps
 from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
@@ -25,7 +25,7 @@ class Ops(
     SoftmaxOps,
     NormalizationOps,
     MaxoutOps,
-    EmbeddingOps,
+    BagOps,
     HashingOps,
     ReductionOps,
     WindowOps,

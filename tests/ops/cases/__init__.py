@@ -3,6 +3,7 @@ file. An op without a row fails `tests.ops.test_table`."""
 
 from tests.ops.cases import (
     activations,
+    bags,
     embedding,
     hashing,
     linear,
@@ -25,6 +26,7 @@ FAMILIES = (
     normalization,
     maxout,
     embedding,
+    bags,
     hashing,
     reductions,
     windows,

@@ -12,7 +12,7 @@ from triops.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = ["CASES"]
 
-LONG = 2**64
+LONG, WORD = 2**64, 2**32
 
 
 def murmur3_x64_128(data: bytes, seed: int) -> tuple[int, int]:
@@ -46,6 +46,23 @@ def murmur3_x64_128(data: bytes, seed: int) -> tuple[int, int]:
     return h1, (h2 + h1) % LONG
 
 
+def murmur3_x86_32(data: bytes, seed: int) -> int:
+    """MurmurHash3 x86_32 of whole words of 4 bytes."""
+
+    def rotl(x: int, by: int) -> int:
+        return (x << by | x >> (32 - by)) % WORD
+
+    h = seed
+    for at in range(0, len(data), 4):
+        k = int.from_bytes(data[at : at + 4], "little")
+        h ^= rotl(k * 0xCC9E2D51 % WORD, 15) * 0x1B873593 % WORD
+        h = (rotl(h, 13) * 5 + 0xE6546B64) % WORD
+    h ^= len(data)
+    h = (h ^ h >> 16) * 0x85EBCA6B % WORD
+    h = (h ^ h >> 13) * 0xC2B2AE35 % WORD
+    return h ^ h >> 16
+
+
 def murmur_64a(data: bytes) -> int:
     """MurmurHash64A with seed 0, of whole words."""
     m = 0xC6A4A7935BD1E995
@@ -65,6 +82,10 @@ def hash(ids: Any, seed: int) -> Any:
     pairs = [murmur3_x64_128(_bytes(key), seed) for key in ids.tolist()]
     words = [[word for h in pair for word in (h % 2**32, h >> 32)] for pair in pairs]
     return np.array(words, dtype="uint32").reshape(len(words), 4)
+
+
+def hash32(ids: Any, seed: int) -> Any:
+    return np.array([murmur3_x86_32(_bytes(key), seed) for key in ids.tolist()], dtype="uint32")
 
 
 def ngrams(n: int, keys: Any) -> Any:
@@ -109,21 +130,24 @@ def _ngrams_samples(rng: np.random.Generator) -> dict[str, Sample]:
 ids = np.ones(3, "uint64")
 
 CASES = (
-    OpCase(
-        "hash",
-        hash,
-        _hash_samples,
-        (
-            *(
-                BadCall(
-                    f"seed {seed}", (ids, seed), ArgumentError, "seed must be an integer from 0 to 4294967295"
-                )
-                for seed in (-1, 2**32, 1.5, None)
+    *(
+        OpCase(
+            op,
+            oracle,
+            _hash_samples,
+            (
+                *(
+                    BadCall(
+                        f"seed {seed}", (ids, seed), ArgumentError, "seed must be an integer from 0 to 4294967295"
+                    )
+                    for seed in (-1, 2**32, 1.5, None)
+                ),
+                BadCall("a matrix", (ids[None], 0), ShapeError, "ids must have 1 dimension, got"),
+                BadCall("floats", (ids.astype("float32"), 0), DTypeError, "or int64, got float32: convert"),
+                BadCall("short", (ids.astype("int32"), 0), DTypeError, "ids must be .* or int64, got int32"),
             ),
-            BadCall("a matrix", (ids[None], 0), ShapeError, "ids must have 1 dimension, got"),
-            BadCall("floats", (ids.astype("float32"), 0), DTypeError, "uint64 or int64, got float32: convert"),
-            BadCall("short", (ids.astype("int32"), 0), DTypeError, "ids must be .* uint64 or int64, got int32"),
-        ),
+        )
+        for op, oracle in (("hash", hash), ("hash32", hash32))
     ),
     OpCase(
         "ngrams",

@@ -15,6 +15,7 @@ from triops.backends.backend import Backend, Device, each
 from triops.backends.host import as_host_array
 from triops.backends.malloc import keep_freed_memory
 from triops.errors import BackendUnavailable
+from triops.ragged import Padded, Ragged
 from triops.types import Array, DType, Shape
 
 __all__ = ["JaxBackend"]
@@ -24,6 +25,25 @@ if not hasattr(jax.config, "jax_explicit_x64_dtypes"):
 # Without this JAX turns every float64 or 64-bit integer into 32 bits, whatever dtype was asked for.
 # Only dtypes that are named are affected: the defaults, and so other JAX code, stay at 32 bits.
 jax.config.update("jax_explicit_x64_dtypes", "allow")
+
+
+def _parts(sequences: Any, names: tuple[str, ...]) -> tuple[tuple[tuple[Any, Any], ...], None]:
+    return tuple((jax.tree_util.GetAttrKey(name), getattr(sequences, name)) for name in names), None
+
+
+def _rebuilt(kind: Any, _: None, parts: Any) -> Any:
+    # Without the checks: JAX puts other things than arrays in the places of arrays.
+    sequences = object.__new__(kind)
+    for name, part in zip(kind.__dataclass_fields__, parts, strict=True):
+        object.__setattr__(sequences, name, part)
+    return sequences
+
+
+# Compiled functions take and give sequences, with their lengths as data.
+for _kind in (Ragged, Padded):
+    jax.tree_util.register_pytree_with_keys(
+        _kind, partial(_parts, names=tuple(_kind.__dataclass_fields__)), partial(_rebuilt, _kind)
+    )
 
 _KINDS = {"gpu": "cuda"}
 _CONCRETE: type = type(jnp.zeros(()))
@@ -77,6 +97,11 @@ class JaxBackend(Backend):
 
     def to_numpy(self, array: Any) -> Any:
         return as_host_array(jax.device_get(array))
+
+    def from_host(self, arrays: list[Any]) -> list[Any]:
+        with jax.enable_x64(True):
+            placed: list[Any] = jax.device_put(arrays, self._jax_device)
+        return placed
 
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return jnp.zeros(tuple(shape), dtype=dtype, device=self._jax_device)

@@ -44,7 +44,71 @@ def gather_add(table: Any, indices: Any) -> Any:
 
 
 def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
-    return jnp.zeros((nV, dY.shape[1]), dY.dtype).at[indices].add(dY[:, None, :])
+    dE = jnp.zeros((nV, dY.shape[1]), dY.dtype)
+    for k in range(indices.shape[1]):
+        # A column at a time: all at once XLA computes each row of dY again for every entry it adds.
+        dE = dE.at[indices[:, k]].add(dY)
+    return dE
+
+
+def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
+    rows = jnp.zeros((indices.shape[0], table.shape[1]), _sum_type(table))
+    if table.shape[0]:
+        for k in range(indices.shape[1]):
+            rows += gather(table, indices[:, k])
+    return (reduce_mean if mean else reduce_sum)(rows, lengths).astype(table.dtype)
+
+
+def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
+    wide = dY.astype(_sum_type(dY))
+    if mean:
+        wide /= jnp.maximum(lengths, 1).astype(wide.dtype)[:, None]
+    if not wide.size:
+        return jnp.zeros((nV, dY.shape[1]), dY.dtype)
+    # Rows after the last bag belong to none.
+    _, segments = _segments(lengths, indices.shape[0])
+    d_rows = jnp.take(wide, segments, axis=0, mode="fill", fill_value=0)
+    return backprop_gather_add(d_rows, indices, nV=nV).astype(dY.dtype)
+
+
+def reduce_sum(X: Any, lengths: Any) -> Any:
+    ends, segments = _segments(lengths, X.shape[0])
+    sums = _by_segment(jax.ops.segment_sum, X.astype(_sum_type(X)), segments, lengths)
+    return jnp.where((ends <= X.shape[0])[:, None], sums, jnp.nan).astype(X.dtype)
+
+
+def reduce_mean(X: Any, lengths: Any) -> Any:
+    sums = reduce_sum(X.astype(_sum_type(X)), lengths)
+    return (sums / jnp.maximum(lengths, 1).astype(sums.dtype)[:, None]).astype(X.dtype)
+
+
+def reduce_max(X: Any, lengths: Any) -> tuple[Any, Any]:
+    ends, segments = _segments(lengths, X.shape[0])
+    best = _by_segment(jax.ops.segment_max, X, segments, lengths)
+    if not best.size or not X.size:
+        return jnp.full(best.shape, jnp.nan, X.dtype), jnp.zeros(best.shape, jnp.int32)
+    mine = jnp.take(best, segments, axis=0, mode="clip")
+    rows = jnp.arange(X.shape[0], dtype=jnp.int32)[:, None]
+    # The first of equals, and of NaNs.
+    hits = jnp.where((mine == X) | ((X != X) & (mine != mine)), rows, X.shape[0])
+    first = _by_segment(jax.ops.segment_min, hits, segments, lengths)
+    sound = ((lengths > 0) & (ends <= X.shape[0]))[:, None]
+    starts = (ends - lengths.astype(jnp.int32))[:, None]
+    return jnp.where(sound, best, jnp.nan).astype(X.dtype), jnp.where(sound, first - starts, 0)
+
+
+def _segments(lengths: Any, rows: int) -> tuple[Any, Any]:
+    """The row after each sequence's last, and the number of the sequence that each row belongs to."""
+    ends = jnp.cumsum(lengths.astype(jnp.int32), dtype=jnp.int32)
+    return ends, jnp.searchsorted(ends, jnp.arange(rows, dtype=jnp.int32), side="right")
+
+
+def _by_segment(reduce: Callable[..., Any], X: Any, segments: Any, lengths: Any) -> Any:
+    return reduce(X, segments, num_segments=lengths.shape[0], indices_are_sorted=True)
+
+
+def _sum_type(X: Any) -> Any:
+    return jnp.float32 if X.dtype.itemsize < 4 else X.dtype
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
@@ -56,4 +120,9 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "embedding_bag": embedding_bag,
+    "backprop_embedding_bag": backprop_embedding_bag,
+    "reduce_sum": reduce_sum,
+    "reduce_mean": reduce_mean,
+    "reduce_max": reduce_max,
 }

@@ -28,6 +28,24 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     )
 
 
+def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
+    wide = np.float32 if table.itemsize < 4 else table.dtype
+    rows = np.zeros((len(indices), table.shape[1]), wide)
+    for column in indices.T:
+        rows += table[column]
+    sums = reduce_sum(rows, lengths)
+    if mean:
+        sums /= np.maximum(lengths, 1).astype(wide)[:, None]
+    return sums.astype(table.dtype, copy=False)
+
+
+def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
+    wide = dY.astype(np.float32) if dY.itemsize < 4 else dY
+    backprop = backprop_reduce_mean if mean else backprop_reduce_sum
+    d_rows = backprop(wide, lengths, rows=len(indices))
+    return backprop_gather_add(d_rows, indices, nV=nV).astype(dY.dtype, copy=False)
+
+
 def reduce_sum(X: Any, lengths: Any) -> Any:
     # `reduceat` gives a row of the next sequence for an empty one.
     counts = lengths.astype(np.int64)
@@ -67,6 +85,8 @@ def _placed(d_rows: Any, places: Any, rows: int) -> Any:
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "backprop_gather_add": backprop_gather_add,
+    "embedding_bag": embedding_bag,
+    "backprop_embedding_bag": backprop_embedding_bag,
     "reduce_sum": reduce_sum,
     "backprop_reduce_sum": backprop_reduce_sum,
     "backprop_reduce_mean": backprop_reduce_mean,

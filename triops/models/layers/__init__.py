@@ -9,6 +9,7 @@ from triops.models.layers.elementwise import (
 )
 from triops.models.layers.embed import Embed
 from triops.models.layers.hashembed import HashEmbed
+from triops.models.layers.hashembedbag import HashEmbedBag
 from triops.models.layers.hidden import (
     ClippedLinear,
     Dish,
@@ -30,7 +31,16 @@ from triops.models.layers.hidden import (
 from triops.models.layers.layernorm import LayerNorm
 from triops.models.layers.linear import Linear
 from triops.models.layers.maxout import Maxout
+from triops.models.layers.reduce import (
+    reduce_first,
+    reduce_last,
+    reduce_max,
+    reduce_mean,
+    reduce_sum,
+)
 from triops.models.layers.softmax import Softmax
+from triops.models.layers.sparselinear import SparseLinear
+from triops.models.layers.window import expand_window
 
 __all__ = [
     "ClippedLinear",
@@ -45,6 +55,7 @@ __all__ = [
     "HardSwishMobilenet",
     "HardTanh",
     "HashEmbed",
+    "HashEmbedBag",
     "LayerNorm",
     "Linear",
     "Logistic",
@@ -55,9 +66,16 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "SparseLinear",
     "Swish",
     "Tanh",
+    "expand_window",
     "noop",
+    "reduce_first",
+    "reduce_last",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_sum",
     "sigmoid_activation",
     "softmax_activation",
 ]

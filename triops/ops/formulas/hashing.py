@@ -23,6 +23,19 @@ def hash(xp: Any, ids: Any, seed: Any) -> Any:
 
 
 @formula
+def hash32(xp: Any, ids: Any, seed: Any) -> Any:
+    words = ids.astype("uint64")
+    h = xp.asarray(seed, dtype="uint32")
+    for half in (words & _long(xp, 0xFFFFFFFF), words >> _long(xp, 32)):
+        k = _rotated(xp, half.astype("uint32") * _word(xp, 0xCC9E2D51), 15) * _word(xp, 0x1B873593)
+        h = _rotated(xp, h ^ k, 13) * _word(xp, 5) + _word(xp, 0xE6546B64)
+    h = h ^ _word(xp, 8)
+    h = (h ^ (h >> _word(xp, 16))) * _word(xp, 0x85EBCA6B)
+    h = (h ^ (h >> _word(xp, 13))) * _word(xp, 0xC2B2AE35)
+    return h ^ (h >> _word(xp, 16))
+
+
+@formula
 def ngrams(xp: Any, keys: Any, *, n: int) -> Any:
     count = max(0, keys.shape[0] - (n - 1))
     factor = _long(xp, 0xC6A4A7935BD1E995)
@@ -40,6 +53,14 @@ def _spread(xp: Any, h: Any) -> Any:
     h = (h ^ (h >> _long(xp, 33))) * _long(xp, 0xFF51AFD7ED558CCD)
     h = (h ^ (h >> _long(xp, 33))) * _long(xp, 0xC4CEB9FE1A85EC53)
     return h ^ (h >> _long(xp, 33))
+
+
+def _rotated(xp: Any, h: Any, by: int) -> Any:
+    return (h << _word(xp, by)) | (h >> _word(xp, 32 - by))
+
+
+def _word(xp: Any, value: int) -> Any:
+    return xp.asarray(value, dtype="uint32")
 
 
 def _long(xp: Any, value: int) -> Any:

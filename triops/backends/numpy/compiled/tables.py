@@ -15,6 +15,7 @@ from triops.backends.numpy.compiled.threads import kernel_threads
 __all__ = ["TABLES"]
 
 _THRESHOLD = 256  # rows from which a second thread pays
+_BAGS_THRESHOLD = 16
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -54,6 +55,40 @@ def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> Non
                     table[row, j] += dY[i, j]
 
 
+def bag_rows(table: Any, indices: Any, starts: Any, ends: Any, shares: Any, out: Any) -> None:
+    # Four at a time, as a hash gives them: each reading and writing of the sum counts.
+    fours = indices.shape[1] // 4 * 4
+    for n in range(starts.size):
+        for j in range(out.shape[1]):
+            out[n, j] = F(0)
+        for t in range(starts[n], ends[n]):
+            for k in range(0, fours, 4):
+                a, b, c, d = indices[t, k], indices[t, k + 1], indices[t, k + 2], indices[t, k + 3]
+                for j in range(out.shape[1]):
+                    out[n, j] += (table[a, j] + table[b, j]) + (table[c, j] + table[d, j])
+            for k in range(fours, indices.shape[1]):
+                a = indices[t, k]
+                for j in range(out.shape[1]):
+                    out[n, j] += table[a, j]
+        share = shares[n]
+        for j in range(out.shape[1]):
+            out[n, j] *= share
+
+
+def scatter_bags(
+    table: Any, indices: Any, starts: Any, ends: Any, shares: Any, dY: Any, mask: int, part: int
+) -> None:
+    # As in scatter_rows, a slice owns the rows of one remainder.
+    for n in range(starts.size):
+        share = shares[n]
+        for t in range(starts[n], ends[n]):
+            for k in range(indices.shape[1]):
+                row = np.int64(indices[t, k])
+                if row & mask == part:
+                    for j in range(table.shape[1]):
+                        table[row, j] += dY[n, j] * share
+
+
 def add_rows(Y: Any, b: Any) -> None:
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
@@ -64,6 +99,8 @@ _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_TH
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
+_bag = Kernel(bag_rows, globals(), {"starts": 1, "ends": 1, "shares": 1, "out": 1}, threshold=_BAGS_THRESHOLD)
+_scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 _add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 
 
@@ -79,7 +116,7 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter(len(values), rows, flat(indices), _matrix(values), owners, slices=owners)
+        _scatter(len(values), rows, flat(indices), _matrix(values), owners - 1, slices=owners)
     return out
 
 
@@ -95,6 +132,29 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
         owners = _owners(len(dY))
         _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), owners - 1, slices=owners)
     return out
+
+
+def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
+    out = np.empty((len(lengths), table.shape[1]), np.float32)
+    if out.size:
+        _bag(len(out), _matrix(table), _matrix(indices), *_bags(lengths, mean), out)
+    return out
+
+
+def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
+    out = np.zeros((nV, dY.shape[1]), np.float32)
+    if indices.size:
+        bags, owners = _bags(lengths, mean), _owners(len(indices))
+        _scatter_bags(len(indices), out, _matrix(indices), *bags, _matrix(dY), owners - 1, slices=owners)
+    return out
+
+
+def _bags(lengths: Any, mean: bool) -> tuple[Any, Any, Any]:
+    """The first row of each bag, the row after its last, and the share of a row in the result."""
+    counts = lengths.astype(np.int64)
+    ends = np.cumsum(counts)
+    shares = 1 / np.maximum(counts, 1) if mean else np.ones(len(counts))
+    return ends - counts, ends, shares.astype(np.float32)
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
@@ -122,5 +182,7 @@ TABLES: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "embedding_bag": embedding_bag,
+    "backprop_embedding_bag": backprop_embedding_bag,
     "affine": affine,
 }

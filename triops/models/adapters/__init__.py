@@ -1,0 +1,29 @@
+"""Layers between lists of arrays, Ragged, Padded and plain arrays, and around layers that take only one of
+them."""
+
+from triops.models.adapters.between import list2array, list2padded, list2ragged, padded2list, ragged2list
+from triops.models.adapters.getitem import array_getitem, with_getitem
+from triops.models.adapters.within import (
+    with_array,
+    with_flatten,
+    with_list,
+    with_padded,
+    with_ragged,
+    with_reshape,
+)
+
+__all__ = [
+    "array_getitem",
+    "list2array",
+    "list2padded",
+    "list2ragged",
+    "padded2list",
+    "ragged2list",
+    "with_array",
+    "with_flatten",
+    "with_getitem",
+    "with_list",
+    "with_padded",
+    "with_ragged",
+    "with_reshape",
+]

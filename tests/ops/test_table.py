@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import pytest
 
-from tests.ops.cases import CASES, OpCase
+from tests.ops.cases import CASES, OpCase, leaves
 from tests.ops.cases.layouts import mixed, plain, strided, transposed
 from triops import Ops
 from triops.ops.activations import GRADIENT_READS
@@ -78,9 +78,9 @@ def test_row_covers(case: OpCase) -> None:
         assert {sample.layout for sample in samples.values()} == {plain, transposed, strided, mixed}
         for label, sample in samples.items():
             assert sample.finite != _has_nonfinite(sample.args), label
-    if any(_is_floating(arg) for arg in samples["typical"].args):
+    if any(_is_floating(arg) for arg in leaves(samples["typical"].args)):
         assert any(_has_nonfinite(sample.args) for sample in samples.values())
-        largest = max(np.abs(arg).max(initial=0) for arg in samples["extreme"].args if _is_floating(arg))
+        largest = max(np.abs(arg).max(initial=0) for arg in leaves(samples["extreme"].args) if _is_floating(arg))
         assert largest >= 1e15 or case.op in ONLY_OF_SHARES
 
 
@@ -105,7 +105,7 @@ def test_rows_draw_the_same_each_time() -> None:
     for case in CASES.values():
         first, second = case.drawn(), case.drawn()
         for label, sample in first.items():
-            for one, other in zip(sample.args, second[label].args, strict=True):
+            for one, other in zip(leaves(sample.args), leaves(second[label].args), strict=True):
                 np.testing.assert_array_equal(one, other)
 
 
@@ -118,4 +118,4 @@ def _is_floating(arg: Any) -> bool:
 
 
 def _has_nonfinite(args: tuple[Any, ...]) -> bool:
-    return any(_is_floating(arg) and not np.isfinite(arg).all() for arg in args)
+    return any(_is_floating(arg) and not np.isfinite(arg).all() for arg in leaves(args))

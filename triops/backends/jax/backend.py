@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from typing import Any, ClassVar
 
 import jax
@@ -34,6 +34,7 @@ class JaxBackend(Backend):
 
     name: ClassVar[str] = "jax"
     xp = jnp
+    scan = staticmethod(jax.lax.scan)
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
@@ -92,7 +93,13 @@ class JaxBackend(Backend):
         return {name: self._here(_jitted(kernel)) for name, kernel in KERNELS.items()}
 
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        return self._here(_jitted(wraps(formula)(partial(formula, jnp))))
+        @wraps(formula)
+        def precise(*args: Any, **settings: Any) -> Any:
+            # As in the kernels, float32 is to mean float32 on every device.
+            with jax.default_matmul_precision("highest"):
+                return formula(jnp, *args, **settings)
+
+        return self._here(_jitted(precise))
 
     def _here(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
         if not self._has_others:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tests.models.samples import NI, NO, named_params
 from tests.ops.cases.hashing import hash as hashes
+from tests.ops.cases.recurrent import oracle as recurrent_oracle
 from triops import Model, models
 
 __all__ = ["CASES", "LayerCase"]
@@ -114,6 +115,15 @@ def sums_of_hashed_rows(model: Model, X: Any) -> Any:
     return named_params(model)["E"][rows].sum(axis=1)
 
 
+def recurrent(model: Model, X: Any) -> Any:
+    """The rows as one sequence."""
+    params, kind = named_params(model), model.name
+    weights = params.pop(kind.upper())
+    ((_, start),) = params.items()
+    starts = tuple(start) if kind == "lstm" else (start,)
+    return recurrent_oracle(kind, weights, starts, X, np.ones(len(X), "int64"))[0]
+
+
 def without_dims(make: Callable[[], Model]) -> Callable[..., Model]:
     """For layers that take no dimensions."""
     return lambda nO=None, nI=None: make()
@@ -199,6 +209,10 @@ CASES = [
         columns=2,
         label="column",
     ),
+    LayerCase("LSTM", models.LSTM, recurrent),
+    LayerCase("LSTM", partial(models.LSTM, bi=True, depth=2, dropout=0.4), recurrent, label="all"),
+    LayerCase("GRU", models.GRU, recurrent),
+    LayerCase("GRU", partial(models.GRU, bi=True, depth=2, dropout=0.4), recurrent, label="all"),
     LayerCase("Dropout", without_dims(models.Dropout), lambda model, X: X, nO=NI, sized=False),
     LayerCase(
         "Dropout", without_dims(partial(models.Dropout, 0.4)), lambda model, X: X, NI, sized=False, label="rate"

@@ -18,6 +18,8 @@ from triops.models.initializers import (
     zero_init,
 )
 from triops.models.layers import (
+    GRU,
+    LSTM,
     ClippedLinear,
     Dish,
     Dropout,
@@ -58,6 +60,8 @@ from triops.models.optimizers import SGD, Adam, AdamW, Optimizer, RAdam
 from triops.models.seeds import fix_random_seed
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "SGD",
     "Adam",
     "AdamW",

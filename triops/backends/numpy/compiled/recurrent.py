@@ -170,11 +170,11 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     G = np.empty((layers, rows, dirs, 4, nO), np.float32)
     further = [np.empty((layers, rows, dirs, nO), np.float32) for _ in starts[1:]]
     U = np.empty((steps[0].size, gates * nO), np.float32)
+    # Not where the gates go: a loop over memory that overlaps is not vectorised.
+    A = np.empty((rows, dirs, gates, nO), np.float32)
     below = _matrix(X)
     for i, (Wx, bx, Wh, bh) in enumerate(_layers(flat(params), gates, starts[0].shape, X.shape[1])):
         saved = [array[i if keep else 0] for array in (G, *further)]
-        # An LSTM adds both products: its gates take the place of the first.
-        A = saved[0] if gates == 4 else np.empty((rows, dirs, gates, nO), np.float32)
         np.matmul(below, Wx.T, out=A.reshape(rows, -1))
         for d in range(dirs):
             H, *cells = (np.repeat(start[i, d][None], steps[0].size, axis=0) for start in starts)

@@ -14,7 +14,7 @@ from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample, 
 from tests.ops.cases.layouts import mixed, strided, transposed
 from triops.errors import ArgumentError, DTypeError, ShapeError
 
-__all__ = ["CASES", "GATES", "oracle", "parameter_count"]
+__all__ = ["CASES", "GATES", "oracle", "parameter_count", "sizes_of", "slopes"]
 
 GATES = {"lstm": 4, "gru": 3}
 _STEP = 1e-30
@@ -76,15 +76,15 @@ def _sigmoid(z: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * z)
 
 
-def _slopes(kind: str, dY: Any, sizes: Any, params: Any, starts: tuple[Any, ...], X: Any) -> tuple[Any, ...]:
+def slopes(kind: str, dY: Any, sizes: Any, params: Any, starts: tuple[Any, ...], X: Any) -> tuple[Any, ...]:
     """The gradients of Σ dY Y by X, params and starts."""
     arrays = (X, params, *starts)
     total = sum(array.size for array in arrays)
     imaginary = iter(np.split(np.eye(total), np.cumsum([array.size for array in arrays])[:-1], axis=1))
     moved = [array + 1j * _STEP * next(imaginary).reshape(total, *array.shape) for array in arrays]
     Y, _ = oracle(kind, moved[1], tuple(moved[2:]), moved[0], sizes)
-    slopes = (dY * (Y.imag / _STEP)).sum(axis=(-2, -1))
-    pieces = np.split(slopes, np.cumsum([array.size for array in arrays])[:-1])
+    totals = (dY * (Y.imag / _STEP)).sum(axis=(-2, -1))
+    pieces = np.split(totals, np.cumsum([array.size for array in arrays])[:-1])
     return tuple(piece.reshape(array.shape) for piece, array in zip(pieces, arrays, strict=True))
 
 
@@ -298,7 +298,7 @@ def _cases(kind: str) -> tuple[OpCase, ...]:
 
     def backward(dY: Any, sizes: Any, params: Any, state: Any, sequences: Any = None) -> Any:
         *_, X = state[: 4 if kind == "lstm" else 3]
-        return _slopes(kind, dY, sizes, params, state[4:] if kind == "lstm" else state[3:], X)
+        return slopes(kind, dY, sizes, params, state[4:] if kind == "lstm" else state[3:], X)
 
     gradients = {
         "": _gradient(kind, 3, 1, 2, nO=2, nI=1, depth=1),

@@ -1,5 +1,5 @@
-"""LSTM and GRU of two layers in two directions, over a batch of sequences of 5 to 40 rows: inference, and forward and
-backward. Thinc's gradients are wrong, and so only its output is compared."""
+"""LSTM and GRU of two layers in two directions, over a batch of sequences of 5 to 40 rows: inference, and forward
+and backward. Thinc's gradients are wrong, and so only its output is compared."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ def _inputs(kind: str, count: int, nI: int, nO: int) -> list[Any]:
 
 def _flops(kind: str, count: int, nI: int, nO: int) -> float:
     """Of the matrix products of a forward pass."""
-    return (
-        2.0 * int(_sizes(count).sum()) * sum(shape[0] * shape[1] for shape in _pieces(kind, nI, nO) if shape[1:])
-    )
+    weights = sum(shape[0] * shape[1] for shape in _pieces(kind, nI, nO) if len(shape) == 2)
+    return 2.0 * int(_sizes(count).sum()) * weights
 
 
 def _starts(kind: str, H: Any) -> tuple[Any, ...]:
@@ -85,7 +84,13 @@ def _torch_weights(kind: str, X: Any, params: Any, H: Any) -> list[Any]:
     shapes = _pieces(kind, X.shape[1], H.shape[2])
     parts = params.split([int(np.prod(shape)) for shape in shapes])
     order = np.argsort(_ORDER[kind]).tolist()
-    return [_gates_in(kind, part.reshape(shape), order) for part, shape in zip(parts, shapes, strict=True)]
+    ours = [_gates_in(kind, part.reshape(shape), order) for part, shape in zip(parts, shapes, strict=True)]
+    return _swapped(ours)
+
+
+def _swapped(weights: list[Any]) -> list[Any]:
+    """Wx, Wh, bx, bh for Wx, bx, Wh, bh, and back."""
+    return [weights[at + place] for at in range(0, len(weights), 4) for place in (0, 2, 1, 3)]
 
 
 def _torch(kind: str, t: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
@@ -93,7 +98,7 @@ def _torch(kind: str, t: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) 
         leaves = [array.detach().requires_grad_() for array in (X, *_torch_weights(kind, X, params, H))]
         Y = _torch_forward(kind, t, leaves[0], sizes, leaves[1:], H)
         dX, *d_weights = t.autograd.grad(Y, leaves, dY)
-    return Y.detach(), dX, t.cat([_gates_in(kind, dW, _ORDER[kind]).reshape(-1) for dW in d_weights])
+    return Y.detach(), dX, t.cat([_gates_in(kind, dW, _ORDER[kind]).reshape(-1) for dW in _swapped(d_weights)])
 
 
 def _torch_inference(kind: str, t: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.ops.activations import ACTIVATIONS, ELEMENTWISE
 from benchmarks.ops.case import Case, floats
+from benchmarks.ops.recurrent import RECURRENT
 
 __all__ = ["CASES"]
 
@@ -376,4 +377,4 @@ _OTHERS = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *_OTHERS)
+CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *_OTHERS, *RECURRENT)

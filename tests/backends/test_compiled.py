@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.interpreter import HIDE, run_python
-from tests.ops.cases import CASES, OpCase
+from tests.ops.cases import CASES, OpCase, leaves, mapped
 from triops import get_ops, set_num_threads
 
 pytest.importorskip("numba")
@@ -28,6 +28,10 @@ COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
     """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
 
+
+def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> list[Any]:
+    """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
+
     def call(self: Kernel, work: int, *args: Any, slices: int | None = None) -> None:
         if threads:
             self.threaded(work, slices or 5, *args)
@@ -37,8 +41,7 @@ def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> tuple[Any
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernel, "__call__", call)
         # Moments are updated where they are.
-        result = op(*(arg.copy(order="K") if isinstance(arg, np.ndarray) else arg for arg in args), **settings)
-    return result if isinstance(result, tuple) else (result,)
+        return leaves(op(*(mapped(lambda array: array.copy(order="K"), arg) for arg in args), **settings))
 
 
 @pytest.mark.parametrize("case", COMPILED_CASES, ids=lambda case: case.op)
@@ -46,7 +49,7 @@ def test_threads_change_no_result(case: OpCase) -> None:
     ops = get_ops("numpy")
     for label, sample in case.drawn().items():
         with np.errstate(all="ignore"):
-            args = [_float32(arg) for arg in sample.args]
+            args = [mapped(_float32, arg) for arg in sample.args]
             one, several = (
                 _driven(threads, getattr(ops, case.op), args, sample.settings) for threads in (False, True)
             )
@@ -124,7 +127,7 @@ def test_without_numba_the_formulas_serve() -> None:
 
 
 def _float32(arg: Any) -> Any:
-    return arg.astype("float32") if isinstance(arg, np.ndarray) and arg.dtype == "float64" else arg
+    return arg.astype("float32") if arg.dtype == "float64" else arg
 
 
 def _said(code: str) -> str:

@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pytest
 import triops
-from tests.ops.cases import CASES
+from tests.ops.cases import CASES, leaves, mapped
 from triops.errors import ArrayOwnerError, BackendUnavailable
 
 here, there = triops.get_ops("jax", "cpu:2"), triops.get_ops("jax", "cpu:0")
@@ -30,10 +30,9 @@ assert all(triops.ops_of(array) is here for array in made)
 computed = 0
 for case in CASES.values():
     args = list(case.drawn()["typical"].args)
-    for place in case.array_places():
-        args[place] = here.asarray(args[place])
-    results = getattr(here, case.op)(*args)
-    for result in results if isinstance(results, tuple) else (results,):
+    for place, arg in enumerate(args):
+        args[place] = mapped(here.asarray, arg)
+    for result in leaves(getattr(here, case.op)(*args)):
         assert triops.ops_of(result) is here, case.op
         computed += 1
 assert computed >= len(CASES)

@@ -14,6 +14,7 @@ import numpy as np
 from tests.models.samples import LENGTHS, NI, NO, named_params
 from tests.ops.cases.hashing import hash as hashes
 from tests.ops.cases.hashing import hash32
+from tests.ops.cases.recurrent import oracle as recurrent_oracle
 from triops import Model, Padded, Ragged, models
 
 __all__ = ["CASES", "LayerCase"]
@@ -125,6 +126,15 @@ def sums_of_hashed_rows(model: Model, X: Any) -> Any:
     column = model.attrs["column"]
     rows = hashes(X if column is None else X[:, column], model.attrs["seed"]) % NV
     return named_params(model)["E"][rows].sum(axis=1)
+
+
+def recurrent(model: Model, X: Any) -> Any:
+    """The rows as one sequence."""
+    params, kind = named_params(model), model.name
+    weights = params.pop(kind.upper())
+    ((_, start),) = params.items()
+    starts = tuple(start) if kind == "lstm" else (start,)
+    return recurrent_oracle(kind, weights, starts, X, np.ones(len(X), "int64"))[0]
 
 
 def without_dims(make: Callable[[], Model]) -> Callable[..., Model]:
@@ -318,6 +328,10 @@ CASES = [
         columns=2,
         label="column",
     ),
+    LayerCase("LSTM", models.LSTM, recurrent),
+    LayerCase("LSTM", partial(models.LSTM, bi=True, depth=2, dropout=0.4), recurrent, label="all"),
+    LayerCase("GRU", models.GRU, recurrent),
+    LayerCase("GRU", partial(models.GRU, bi=True, depth=2, dropout=0.4), recurrent, label="all"),
     LayerCase("Dropout", without_dims(models.Dropout), lambda model, X: X, nO=NI, sized=False),
     LayerCase(
         "Dropout", without_dims(partial(models.Dropout, 0.4)), lambda model, X: X, NI, sized=False, label="rate"

@@ -4,6 +4,7 @@ differences, arguments untouched, errors."""
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.ops.cases import CASES, OpCase, Sample
+from tests.ops.cases import CASES, OpCase, Sample, leaves, mapped
 from tests.subject import Subject, foreign_array
 from triops import Ops, ops_of
 from triops.errors import ArrayOwnerError, DTypeError
@@ -36,8 +37,8 @@ def test_result_is_the_oracles(case: OpCase, backend: Subject) -> None:
             settings = dict(sample.settings) | ({"dtype": dtype} if case.takes_dtype else {})
             before = [_bits(arg, backend) for arg in args]
             with _complaints(sample):
-                results = _as_tuple(getattr(backend.ops, case.op)(*args, **settings))
-                expected = _as_tuple(case.oracle(*_rounded(sample, dtype), **sample.settings))
+                results = leaves(getattr(backend.ops, case.op)(*args, **settings))
+                expected = leaves(case.oracle(*_rounded(sample, dtype), **sample.settings))
             assert len(results) == len(expected), where
             for result, oracle in zip(results, expected, strict=True):
                 _check_result(result, np.asarray(oracle), dtype, case, backend, where)
@@ -73,7 +74,7 @@ def test_bad_calls_raise(case: OpCase, backend: Subject) -> None:
     for bad in case.bad_calls:
         if bad.looks_at_values and not backend.ops.backend.reads_host_memory:
             continue
-        args = [backend.array(arg) if isinstance(arg, np.ndarray) else arg for arg in bad.args]
+        args = [mapped(backend.array, arg) for arg in bad.args]
         with pytest.raises(bad.raises, match=rf"^{case.op}: .*{bad.match}"):
             getattr(backend.ops, case.op)(*args, **bad.settings)
 
@@ -111,18 +112,22 @@ def _dtypes(sample: Sample, backend: Subject) -> Iterator[str]:
 
 def _rounded(sample: Sample, dtype: str) -> list[Any]:
     """The sample's arguments in the values that the op gets, but in float64."""
-    return [arg.astype(dtype).astype("float64") if _is_floating(arg) else arg for arg in sample.args]
+    return [
+        mapped(lambda array: array.astype(dtype).astype("float64") if _is_floating(array) else array, arg)
+        for arg in sample.args
+    ]
 
 
 def _given(sample: Sample, dtype: str, backend: Subject) -> list[Any]:
     """The sample's arguments as arrays of the backend, laid out as the sample says."""
-    args = []
-    for position, arg in enumerate(sample.args):
-        if isinstance(arg, np.ndarray):
-            arg = sample.layout(arg.astype(dtype) if _is_floating(arg) else arg, position)
-            arg = backend.array(arg)
-        args.append(arg)
-    return args
+    positions = itertools.count()
+
+    def given(array: Any) -> Any:
+        return backend.array(
+            sample.layout(array.astype(dtype) if _is_floating(array) else array, next(positions))
+        )
+
+    return [mapped(given, arg) for arg in sample.args]
 
 
 def _check_result(result: Any, oracle: Any, dtype: str, case: OpCase, backend: Subject, where: str) -> None:
@@ -161,6 +166,8 @@ def _may_be_consumed(arg: Any, backend: Subject) -> bool:
 
 def _bits(arg: Any, backend: Subject) -> Any:
     """All the memory behind an array, so that a stray write between its strides shows too."""
+    if isinstance(arg, tuple):
+        return [_bits(item, backend) for item in arg]
     if not hasattr(arg, "dtype"):
         return arg
     array = backend.numpy(arg)
@@ -199,7 +206,3 @@ def _array_arguments(case: OpCase, backend: Subject) -> Iterator[tuple[str, int,
 
 def _is_floating(arg: Any) -> bool:
     return isinstance(arg, np.ndarray) and arg.dtype == "float64"
-
-
-def _as_tuple(results: Any) -> tuple[Any, ...]:
-    return results if isinstance(results, tuple) else (results,)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import pytest
 
-from tests.ops.cases import CASES, OpCase
+from tests.ops.cases import CASES, OpCase, leaves
 from tests.ops.cases.layouts import mixed, plain, strided, transposed
 from triops import Ops
 from triops.ops.activations import GRADIENT_READS
@@ -19,13 +19,19 @@ from triops.ops.formulas import FORMULAS
 # These hold and move arrays, and compute nothing: tests.backends has them.
 MEMORY = {"alloc", "asarray", "can_look", "check_owner", "from_bytes", "synchronize", "to_numpy"}
 
-<<<<<<< HEAD
-# These take or give lists of arrays: tests.ops.test_sequences and tests.ops.test_updates have them.
-LISTS = {"clip_global_norm", "flatten", "list2padded", "pad", "padded2list", "unflatten", "unpad"}
-=======
-# These take or give lists of arrays, Ragged or Padded: tests.ops.test_sequences has them.
-LISTS = {"flatten", "list2padded", "pad", "padded2list", "padded2ragged", "ragged2padded", "unflatten", "unpad"}
->>>>>>> adapters
+# These take or give lists of arrays, Ragged or Padded: tests.ops.test_sequences and tests.ops.test_updates have
+# them.
+LISTS = {
+    "clip_global_norm",
+    "flatten",
+    "list2padded",
+    "pad",
+    "padded2list",
+    "padded2ragged",
+    "ragged2padded",
+    "unflatten",
+    "unpad",
+}
 
 PUBLIC = {
     name: method for name, method in inspect.getmembers(Ops, inspect.isfunction) if not name.startswith("_")
@@ -83,9 +89,9 @@ def test_row_covers(case: OpCase) -> None:
         assert {sample.layout for sample in samples.values()} == {plain, transposed, strided, mixed}
         for label, sample in samples.items():
             assert sample.finite != _has_nonfinite(sample.args), label
-    if any(_is_floating(arg) for arg in samples["typical"].args):
+    if any(_is_floating(arg) for arg in leaves(samples["typical"].args)):
         assert any(_has_nonfinite(sample.args) for sample in samples.values())
-        largest = max(np.abs(arg).max(initial=0) for arg in samples["extreme"].args if _is_floating(arg))
+        largest = max(np.abs(arg).max(initial=0) for arg in leaves(samples["extreme"].args) if _is_floating(arg))
         assert largest >= 1e15 or case.op in ONLY_OF_SHARES
 
 
@@ -110,7 +116,7 @@ def test_rows_draw_the_same_each_time() -> None:
     for case in CASES.values():
         first, second = case.drawn(), case.drawn()
         for label, sample in first.items():
-            for one, other in zip(sample.args, second[label].args, strict=True):
+            for one, other in zip(leaves(sample.args), leaves(second[label].args), strict=True):
                 np.testing.assert_array_equal(one, other)
 
 
@@ -123,4 +129,4 @@ def _is_floating(arg: Any) -> bool:
 
 
 def _has_nonfinite(args: tuple[Any, ...]) -> bool:
-    return any(_is_floating(arg) and not np.isfinite(arg).all() for arg in args)
+    return any(_is_floating(arg) and not np.isfinite(arg).all() for arg in leaves(args))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.ops.cases.activations import ACTIVATIONS, elementwise
+from tests.ops.cases.recurrent import parameter_count, sizes_of, slopes
 from tests.subject import ops_or_skip
 from triops import get_ops
 
@@ -175,3 +176,42 @@ def test_sigmoid_does_not_stop_at_20(thinc_ops: Any) -> None:
     X = np.array([-30.0])
     assert thinc_ops.sigmoid(X)[0] == pytest.approx(2e-9, rel=0.1)
     assert get_ops("numpy").sigmoid(X)[0] == pytest.approx(np.exp(-30.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [(5,), (3, 3), (4, 2, 3)])
+@pytest.mark.parametrize(("depth", "dirs"), [(1, 1), (1, 2), (3, 2)])
+def test_lstm_as_thinc(lengths: tuple[int, ...], depth: int, dirs: int, thinc_ops: Any) -> None:
+    params, H0, C0, X, sizes = _lstm(lengths, depth, dirs)
+    ours = get_ops("numpy").lstm_forward_inference(params, H0, C0, X, sizes)
+    # Thinc takes H0 for the cells, and C0 for the hidden states.
+    np.testing.assert_allclose(
+        ours, thinc_ops.lstm_forward_inference(params, C0, H0, X, sizes), rtol=1e-5, atol=1e-6
+    )
+    assert abs(ours - thinc_ops.lstm_forward_inference(params, H0, C0, X, sizes)).max() > 0.01
+
+
+@pytest.mark.parametrize("lengths", [(1,), (5,), (3, 3)])
+def test_thincs_lstm_has_other_gradients(lengths: tuple[int, ...], thinc_ops: Any) -> None:
+    """Thinc's are not those of its own forward pass: it leaves out the first step, and the second bias, and its
+    other numbers are wrong too."""
+    params, H0, C0, X, sizes = _lstm(lengths, 1, 1)
+    H0, C0, ops = 0 * H0, 0 * C0, get_ops("numpy")
+    Y, state = ops.lstm_forward_training(params, H0, C0, X, sizes)
+    _, their_state = thinc_ops.lstm_forward_training(params, H0, C0, X, sizes)
+    dY = np.random.default_rng(13).normal(0, 1, Y.shape).astype("float32")
+    exact = slopes("lstm", dY, sizes, params.astype("float64"), (H0, C0), X)
+    ours = ops.backprop_lstm(dY, sizes, params, state)
+    theirs = thinc_ops.backprop_lstm(dY.copy(), sizes, params, their_state)
+    for our, slope in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(our, slope, rtol=1e-4, atol=1e-5)
+    for their, slope in zip(theirs, exact[:2], strict=True):
+        assert abs(their - slope).max() > 0.02
+    assert not theirs[1][-8:].any()
+    assert theirs[0].any() == (lengths != (1,))
+
+
+def _lstm(lengths: tuple[int, ...], depth: int, dirs: int) -> tuple[Any, ...]:
+    sizes = sizes_of(*lengths, dtype="int32")
+    rng, count = np.random.default_rng(12), parameter_count("lstm", depth, dirs, 2, 3)
+    shapes = ((count,), (depth, dirs, 2), (depth, dirs, 2), (int(sizes.sum()), 3))
+    return *(rng.normal(0, 1, shape).astype("float32") for shape in shapes), sizes

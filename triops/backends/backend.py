@@ -120,6 +120,15 @@ class Backend(ABC):
 
     # -- kernels
 
+    def scan(self, step: Callable[..., Any], carry: Any, xs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """`carry, ys = step(carry, x)` for each x along the first dimension of the arrays in xs, which is 1 or
+        more; the last carry, and the ys as arrays."""
+        collected = []
+        for t in range(len(xs[0])):
+            carry, ys = step(carry, _at(xs, t))
+            collected.append(ys)
+        return carry, tuple(self.xp.stack(arrays) for arrays in zip(*collected, strict=True))
+
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Faster implementations by op name, each with its formula's arguments without `xp`."""
@@ -149,3 +158,7 @@ def each(kernel: Callable[..., Any]) -> Callable[..., Any]:
         return tuple(map(list, zip(*results, strict=True)))
 
     return call
+
+
+def _at(tree: Any, t: int) -> Any:
+    return tuple(_at(item, t) for item in tree) if isinstance(tree, tuple) else tree[t]

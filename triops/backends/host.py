@@ -20,6 +20,8 @@ __all__ = [
     "from_bytes",
     "item_size",
     "namespace",
+    "packed_order",
+    "padded_order",
     "padding",
     "position_encode",
     "unpadding",
@@ -72,6 +74,28 @@ def unpadding(lengths: Any, indices: Any) -> tuple[Any, Any]:
     counts = np.asarray(lengths, np.int64)[columns]
     steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return counts, steps * len(counts) + np.repeat(columns, counts)
+
+
+def packed_order(lengths: Any) -> tuple[Any, Any, Any]:
+    """How sequences that lie one after another are packed by step, the longest first: how many there are at each
+    step, the row that each packed row is, and the packed row that each row is."""
+    counts = np.asarray(lengths, dtype="int64").reshape(-1)
+    order = np.argsort(-counts, kind="stable")
+    steps = np.arange(counts.max(initial=0))
+    step, sequence = np.nonzero(steps[:, None] < counts[order])
+    rows = (np.cumsum(counts) - counts)[order][sequence] + step
+    back = np.empty_like(rows)
+    back[rows] = np.arange(len(rows))
+    return np.bincount(step, minlength=len(steps)).astype("int32"), rows.astype("int32"), back.astype("int32")
+
+
+def padded_order(size_at_t: Any, count: int) -> tuple[Any, Any]:
+    """Of sequences side by side by step: the entry that each packed row is, and the packed row of each entry, the
+    one after the last where an entry is padding."""
+    there = (np.arange(count) < np.asarray(size_at_t)[:, None]).reshape(-1)
+    rows = np.flatnonzero(there)
+    back = np.where(there, np.cumsum(there) - 1, len(rows))
+    return rows.astype("int32"), back.astype("int32")
 
 
 def item_size(dtype: Any) -> int:

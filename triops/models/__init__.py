@@ -43,6 +43,8 @@ from triops.models.initializers import (
     zero_init,
 )
 from triops.models.layers import (
+    GRU,
+    LSTM,
     ClippedLinear,
     Dish,
     Dropout,
@@ -91,6 +93,8 @@ from triops.models.optimizers import SGD, Adam, AdamW, Optimizer, RAdam
 from triops.models.seeds import fix_random_seed
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "SGD",
     "Adam",
     "AdamW",

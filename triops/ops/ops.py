@@ -10,6 +10,7 @@ from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
 from triops.ops.random import RandomOps
+from triops.ops.recurrent import RecurrentOps
 from triops.ops.reductions import ReductionOps
 from triops.ops.sequences import SequenceOps
 from triops.ops.softmax import SoftmaxOps
@@ -29,6 +30,7 @@ class Ops(
     HashingOps,
     ReductionOps,
     WindowOps,
+    RecurrentOps,
     SequenceOps,
     RandomOps,
     UpdateOps,

@@ -10,14 +10,15 @@ from tests.ops.cases import (
     maxout,
     normalization,
     random,
+    recurrent,
     reductions,
     softmax,
     updates,
     windows,
 )
-from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample
+from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample, leaves, mapped
 
-__all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample"]
+__all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample", "leaves", "mapped"]
 
 FAMILIES = (
     activations,
@@ -30,6 +31,7 @@ FAMILIES = (
     hashing,
     reductions,
     windows,
+    recurrent,
     random,
     updates,
 )

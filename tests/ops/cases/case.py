@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from tests.ops.cases.layouts import Layout, plain
 
-__all__ = ["FULL", "HALF", "TOLERANCE", "BadCall", "Gradient", "OpCase", "Sample", "Tolerance"]
+__all__ = [
+    "FULL",
+    "HALF",
+    "TOLERANCE",
+    "BadCall",
+    "Gradient",
+    "OpCase",
+    "Sample",
+    "Tolerance",
+    "leaves",
+    "mapped",
+]
 
 FULL = ("float64", "float32")
 HALF = ("float16", "bfloat16")
@@ -92,5 +103,18 @@ class OpCase:
         return self.samples(np.random.default_rng(list(self.op.encode())))
 
     def array_places(self) -> list[int]:
-        """Which arguments are arrays."""
+        """Which arguments are arrays by themselves."""
         return [place for place, arg in enumerate(self.drawn()["typical"].args) if isinstance(arg, np.ndarray)]
+
+
+def mapped(function: Callable[[Any], Any], arg: Any) -> Any:
+    """An argument with the function done to every array in it: what a forward op keeps for the backward one is a
+    tuple of them."""
+    if isinstance(arg, tuple):
+        return tuple(mapped(function, item) for item in arg)
+    return function(arg) if isinstance(arg, np.ndarray) else arg
+
+
+def leaves(data: Any) -> list[Any]:
+    """What an argument or a result holds, one after another."""
+    return [leaf for item in data for leaf in leaves(item)] if isinstance(data, tuple) else [data]

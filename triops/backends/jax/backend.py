@@ -55,6 +55,7 @@ class JaxBackend(Backend):
 
     name: ClassVar[str] = "jax"
     xp = jnp
+    scan = staticmethod(jax.lax.scan)
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)
@@ -119,11 +120,11 @@ class JaxBackend(Backend):
         return {name: self._here(_jitted(kernel)) for name, kernel in KERNELS.items()}
 
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
-        return self._here(_jitted(wraps(formula)(partial(formula, jnp))))
+        return self._here(_jitted(_precise(formula)))
 
     def over_lists(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         # One program for all arrays: on small ones, calling costs more than computing.
-        kernel = wraps(formula)(partial(formula, jnp))
+        kernel = _precise(formula)
         return self._here(_jitted(each(kernel), static=_keyword_only(kernel)))
 
     def _here(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,6 +137,17 @@ class JaxBackend(Backend):
                 return compiled(*args, **settings)
 
         return call
+
+
+def _precise(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """A formula over JAX's namespace. As in the kernels, float32 is to mean float32 on every device."""
+
+    @wraps(formula)
+    def call(*args: Any, **settings: Any) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return formula(jnp, *args, **settings)
+
+    return call
 
 
 def _jitted(function: Callable[..., Any], static: Sequence[str] | None = None) -> Callable[..., Any]:

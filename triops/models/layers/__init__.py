@@ -8,6 +8,7 @@ from triops.models.layers.elementwise import (
     softmax_activation,
 )
 from triops.models.layers.embed import Embed
+from triops.models.layers.gru import GRU
 from triops.models.layers.hashembed import HashEmbed
 from triops.models.layers.hashembedbag import HashEmbedBag
 from triops.models.layers.hidden import (
@@ -30,6 +31,7 @@ from triops.models.layers.hidden import (
 )
 from triops.models.layers.layernorm import LayerNorm
 from triops.models.layers.linear import Linear
+from triops.models.layers.lstm import LSTM
 from triops.models.layers.maxout import Maxout
 from triops.models.layers.reduce import (
     reduce_first,
@@ -43,6 +45,8 @@ from triops.models.layers.sparselinear import SparseLinear
 from triops.models.layers.window import expand_window
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "ClippedLinear",
     "Dish",
     "Dropout",

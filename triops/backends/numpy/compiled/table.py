@@ -9,6 +9,7 @@ from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.random import RANDOM
+from triops.backends.numpy.compiled.recurrent import RECURRENT
 from triops.backends.numpy.compiled.reductions import REDUCTIONS
 from triops.backends.numpy.compiled.rows import ROWS
 from triops.backends.numpy.compiled.tables import TABLES
@@ -23,6 +24,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **TABLES,
     **HASHING,
     **REDUCTIONS,
+    **RECURRENT,
     **RANDOM,
     **UPDATES,
 }

@@ -1,0 +1,324 @@
+"""LSTM and GRU. The products with the input are one matrix product a layer, for all rows and both directions, and
+so are the gradients of weights; a step is one product with the hidden states, and one pass that does the rest.
+
+Every sequence has a row in the buffers that go from step to step. Where a sequence is not there yet its row is
+what it starts from; where it is over its row is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
+
+__all__ = ["RECURRENT"]
+
+_SEQUENCES = 512  # sequences from which a second thread pays
+
+
+def lstm_step(
+    H: Any, U: Any, cells: Any, A: Any, b: Any, Y: Any, G: Any, C: Any, d: int, first: int, start: int
+) -> None:
+    for k in range(H.shape[0]):
+        row = first + start + k
+        h, u, cell, a = H[k], U[k], cells[k], A[row, d]
+        y, g, c = Y[row, d], G[row, d], C[row, d]
+        for j in range(h.shape[0]):
+            forget = sigmoid(a[0, j] + u[0, j] + b[0, j])
+            enter = sigmoid(a[1, j] + u[1, j] + b[1, j])
+            leave = sigmoid(a[2, j] + u[2, j] + b[2, j])
+            new = tanh(a[3, j] + u[3, j] + b[3, j])
+            now = forget * cell[j] + enter * new
+            g[0, j] = forget
+            g[1, j] = enter
+            g[2, j] = leave
+            g[3, j] = new
+            cell[j] = now
+            c[j] = now
+            out = leave * tanh(now)
+            h[j] = out
+            y[j] = out
+
+
+def gru_step(H: Any, U: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int, first: int, start: int) -> None:
+    for k in range(H.shape[0]):
+        row = first + start + k
+        h, u, a = H[k], U[k], A[row, d]
+        y, g = Y[row, d], G[row, d]
+        for j in range(h.shape[0]):
+            reset = sigmoid(a[0, j] + u[0, j] + b[0, j])
+            keep = sigmoid(a[1, j] + u[1, j] + b[1, j])
+            inner = u[2, j] + bh[j]
+            new = tanh(a[2, j] + b[2, j] + reset * inner)
+            out = new + keep * (h[j] - new)
+            g[0, j] = reset
+            g[1, j] = keep
+            g[2, j] = new
+            g[3, j] = inner
+            h[j] = out
+            y[j] = out
+
+
+def backprop_lstm_step(
+    dH: Any, d_cells: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any, d: int, first: int, start: int
+) -> None:
+    for k in range(dH.shape[0]):
+        row = first + start + k
+        dh, dc, dy, g, c, old, da = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d], before[row], dA[row, d]
+        for j in range(dh.shape[0]):
+            forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
+            t = tanh(c[j])
+            d_out = dy[j] + dh[j]
+            d_cell = dc[j] + d_out * leave * (F(1) - t * t)
+            dc[j] = d_cell * forget
+            da[0, j] = d_cell * old[j] * forget * (F(1) - forget)
+            da[1, j] = d_cell * new * enter * (F(1) - enter)
+            da[2, j] = d_out * t * leave * (F(1) - leave)
+            da[3, j] = d_cell * enter * (F(1) - new * new)
+
+
+def backprop_gru_step(
+    dH: Any, direct: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any, d: int, first: int, start: int
+) -> None:
+    for k in range(dH.shape[0]):
+        row = first + start + k
+        dh, kept, dy, g, old, da, du = (
+            dH[k],
+            direct[k],
+            dY[row, d],
+            G[row, d],
+            before[row],
+            dA[row, d],
+            dU[row, d],
+        )
+        for j in range(dh.shape[0]):
+            reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
+            d_out = dy[j] + dh[j] + kept[j]
+            d_new = d_out * (F(1) - keep) * (F(1) - new * new)
+            d_reset = d_new * inner * reset * (F(1) - reset)
+            d_keep = d_out * (old[j] - new) * keep * (F(1) - keep)
+            kept[j] = d_out * keep
+            da[0, j] = d_reset
+            da[1, j] = d_keep
+            da[2, j] = d_new
+            du[0, j] = d_reset
+            du[1, j] = d_keep
+            du[2, j] = d_new * reset
+
+
+def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_SEQUENCES)
+
+
+_lstm_step = _kernel(lstm_step, "H", "U", "cells")
+_gru_step = _kernel(gru_step, "H", "U")
+_backprop_lstm_step = _kernel(backprop_lstm_step, "dH", "d_cells")
+_backprop_gru_step = _kernel(backprop_gru_step, "dH", "direct")
+
+
+def lstm_forward_training(
+    params: Any, H0: Any, C0: Any, X: Any, size_at_t: Any, *, sequences: int, scan: Any
+) -> Any:
+    result = _forward(4, params, (H0, C0), X, size_at_t, keep=True)
+    return result if result is NotImplemented else (result[0], (*result[1:], X, H0, C0))
+
+
+def lstm_forward_inference(
+    params: Any, H0: Any, C0: Any, X: Any, size_at_t: Any, *, sequences: int, scan: Any
+) -> Any:
+    result = _forward(4, params, (H0, C0), X, size_at_t, keep=False)
+    return result if result is NotImplemented else result[0]
+
+
+def backprop_lstm(
+    dY: Any, size_at_t: Any, params: Any, fwd_state: tuple[Any, ...], *, sequences: int, scan: Any
+) -> Any:
+    Y, G, C, X, H0, C0 = fwd_state
+    return _backward(4, dY, size_at_t, params, (Y, G, C), X, (H0, C0))
+
+
+def gru_forward_training(params: Any, H0: Any, X: Any, size_at_t: Any, *, sequences: int, scan: Any) -> Any:
+    result = _forward(3, params, (H0,), X, size_at_t, keep=True)
+    return result if result is NotImplemented else (result[0], (*result[1:], X, H0))
+
+
+def gru_forward_inference(params: Any, H0: Any, X: Any, size_at_t: Any, *, sequences: int, scan: Any) -> Any:
+    result = _forward(3, params, (H0,), X, size_at_t, keep=False)
+    return result if result is NotImplemented else result[0]
+
+
+def backprop_gru(
+    dY: Any, size_at_t: Any, params: Any, fwd_state: tuple[Any, ...], *, sequences: int, scan: Any
+) -> Any:
+    Y, G, X, H0 = fwd_state
+    return _backward(3, dY, size_at_t, params, (Y, G), X, (H0,))
+
+
+def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t: Any, *, keep: bool) -> Any:
+    """The output, then hidden states, gates, and cells where there are any."""
+    if not len(X):
+        return NotImplemented
+    depth, dirs, nO = starts[0].shape
+    steps, rows = _steps(size_at_t), len(X)
+    layers = depth if keep else 1
+    Y = np.empty((depth, rows, dirs, nO), np.float32)
+    G = np.empty((layers, rows, dirs, 4, nO), np.float32)
+    further = [np.empty((layers, rows, dirs, nO), np.float32) for _ in starts[1:]]
+    U = np.empty((steps[0].size, gates * nO), np.float32)
+    # Not where the gates go: a loop over memory that overlaps is not vectorised.
+    A = np.empty((rows, dirs, gates, nO), np.float32)
+    below = _matrix(X)
+    for i, (Wx, bx, Wh, bh) in enumerate(_layers(flat(params), gates, starts[0].shape, X.shape[1])):
+        saved = [array[i if keep else 0] for array in (G, *further)]
+        np.matmul(below, Wx.T, out=A.reshape(rows, -1))
+        for d in range(dirs):
+            H, *cells = (np.repeat(start[i, d][None], steps[0].size, axis=0) for start in starts)
+            biases = _biases(gates, bx[d], bh[d], nO)
+            W = Wh[d].T
+            for first, size in reversed(steps) if d else steps:
+                products = U[:size]
+                np.matmul(H[:size], W, out=products)
+                states = (H[:size], products.reshape(size, gates, nO), *(array[:size] for array in cells))
+                _STEPS[gates](size, *states, A, *biases, Y[i], *saved, d, first)
+        below = Y[i].reshape(rows, dirs * nO)
+    return below, Y, G, *further
+
+
+def _backward(
+    gates: int, dY: Any, size_at_t: Any, params: Any, saved: tuple[Any, ...], X: Any, starts: tuple[Any, ...]
+) -> Any:
+    """The gradients of X, params and starts."""
+    if not len(X):
+        return NotImplemented
+    shape = depth, dirs, nO = starts[0].shape
+    steps, rows, X = _steps(size_at_t), len(X), _matrix(X)
+    Y, G, *further = (_matrix(array) for array in saved)
+    d_params, d_starts = np.empty(params.shape, np.float32), [np.empty(shape, np.float32) for _ in starts]
+    weights = list(_layers(flat(params), gates, shape, X.shape[1]))
+    gradients = list(_pieces(d_params, gates, shape, X.shape[1]))
+    before = [_rows_before(steps, d) for d in range(dirs)]
+    dA = np.empty((rows, dirs, gates * nO), np.float32)
+    # An LSTM adds both products, and so they have one gradient.
+    dU = dA if gates == 4 else np.empty_like(dA)
+    slopes = [array.reshape(rows, dirs, gates, nO) for array in ((dA,) if gates == 4 else (dA, dU))]
+    ones = np.ones(rows, np.float32)
+    above = _matrix(dY).reshape(rows, dirs, nO)
+    for i in reversed(range(depth)):
+        Wx, _, Wh, _ = weights[i]
+        for d in range(dirs):
+            earlier = [
+                _earlier(states[i, :, d], *before[d], start[i, d])
+                for states, start in zip((Y, *further), starts, strict=True)
+            ]
+            dH, carried = np.zeros((2, steps[0].size, nO), np.float32)
+            for first, size in steps if d else reversed(steps):
+                _BACKWARD_STEPS[gates](
+                    size, dH[:size], carried[:size], above, G[i], *(states[i] for states in further), earlier[-1],
+                    *slopes, d, first,
+                )  # fmt: skip
+                np.matmul(dU[first : first + size, d], Wh[d], out=dH[:size])
+            _, dbx, dWh, dbh = gradients[dirs * i + d]
+            np.matmul(dU[:, d].T, earlier[0], out=dWh)
+            np.matmul(ones, dU[:, d], out=dbh)
+            np.matmul(ones, dA[:, d], out=dbx)
+            if gates == 4:
+                d_starts[1][i, d] = carried.sum(axis=0)
+            else:
+                dH += carried
+            d_starts[0][i, d] = dH.sum(axis=0)
+        below = X if i == 0 else Y[i - 1].reshape(rows, dirs * nO)
+        both = dA.reshape(rows, -1)
+        for d, dWx in enumerate(np.split(both.T @ below, dirs)):
+            gradients[dirs * i + d][0][...] = dWx
+        above = (both @ Wx).reshape(rows, dirs, -1) if i else both @ Wx
+    return above, d_params, *d_starts
+
+
+class _Step(NamedTuple):
+    first: int
+    size: int
+
+
+def _steps(size_at_t: Any) -> list[_Step]:
+    steps, first = [], 0
+    for size in size_at_t.tolist():
+        if size:
+            steps.append(_Step(first, size))
+        first += size
+    return steps
+
+
+def _rows_before(steps: list[_Step], direction: int) -> tuple[Any, Any]:
+    """Of each row the one before in its sequence, and which rows are the first ones."""
+    rows = np.arange(steps[-1].first + steps[-1].size)
+    sizes = np.array([step.size for step in steps])
+    firsts = np.repeat([step.first for step in steps], sizes)
+    if direction:
+        after = np.repeat(np.append(sizes[1:], 0), sizes)
+        own = np.repeat(sizes, sizes)
+        begins = rows - firsts >= after
+        return np.where(begins, 0, rows + own), begins
+    own = np.repeat(np.append(0, sizes[:-1]), sizes)
+    return rows - own, rows < sizes[0]
+
+
+def _earlier(states: Any, places: Any, begins: Any, start: Any) -> Any:
+    """The state that each row's step began with."""
+    earlier = states[places]
+    earlier[begins] = start
+    return earlier
+
+
+def _layers(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterator[tuple[Any, ...]]:
+    """Of each layer Wx, of both directions one above the other, and lists of bx, Wh and bh."""
+    pieces = list(_pieces(params, gates, shape, nI))
+    for i in range(0, len(pieces), shape[1]):
+        Wx, bx, Wh, bh = zip(*pieces[i : i + shape[1]], strict=True)
+        yield Wx[0] if len(Wx) == 1 else np.concatenate(Wx), bx, Wh, bh
+
+
+def _pieces(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterator[tuple[Any, ...]]:
+    """Views of Wx, bx, Wh, bh, by layer and direction."""
+    depth, dirs, nO = shape
+    wide, at = gates * nO, 0
+    for i in range(depth):
+        columns = nI if i == 0 else dirs * nO
+        for _ in range(dirs):
+            pieces = []
+            for extents in ((wide, columns), (wide,), (wide, nO), (wide,)):
+                size = wide * (extents[1] if len(extents) > 1 else 1)
+                pieces.append(params[at : at + size].reshape(extents))
+                at += size
+            yield tuple(pieces)
+
+
+def _biases(gates: int, bx: Any, bh: Any, nO: int) -> tuple[Any, ...]:
+    """What a step adds: a GRU's reset gate comes between its last two biases."""
+    if gates == 4:
+        return ((bx + bh).reshape(4, nO),)
+    both = bx.reshape(3, nO).copy()
+    inner = bh.reshape(3, nO)
+    both[:2] += inner[:2]
+    return both, inner[2].copy()
+
+
+def _matrix(array: Any) -> Any:
+    return flat(array).reshape(array.shape)
+
+
+_STEPS = {4: _lstm_step, 3: _gru_step}
+_BACKWARD_STEPS = {4: _backprop_lstm_step, 3: _backprop_gru_step}
+
+RECURRENT: Mapping[str, Callable[..., Any]] = {
+    "lstm_forward_training": lstm_forward_training,
+    "lstm_forward_inference": lstm_forward_inference,
+    "backprop_lstm": backprop_lstm,
+    "gru_forward_training": gru_forward_training,
+    "gru_forward_inference": gru_forward_inference,
+    "backprop_gru": backprop_gru,
+}

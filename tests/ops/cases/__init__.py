@@ -11,6 +11,7 @@ from tests.ops.cases import (
     random,
     reductions,
     softmax,
+    softmax_sequences,
     updates,
     windows,
 )
@@ -22,6 +23,7 @@ FAMILIES = (
     activations,
     linear,
     softmax,
+    softmax_sequences,
     normalization,
     maxout,
     embedding,

@@ -47,6 +47,38 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     return jnp.zeros((nV, dY.shape[1]), dY.dtype).at[indices].add(dY[:, None, :])
 
 
+def softmax_sequences(Xs: Any, lengths: Any) -> Any:
+    segments, count = _segments(lengths, Xs.shape[0])
+    wide = Xs.astype(jnp.promote_types(Xs.dtype, jnp.float32))
+    tops = jax.ops.segment_max(wide, segments, count, indices_are_sorted=True)
+    exps = jnp.exp(wide - tops[segments])
+    totals = jax.ops.segment_sum(exps, segments, count, indices_are_sorted=True)[segments]
+    return _of_known(exps / totals, segments, lengths).astype(Xs.dtype)
+
+
+def backprop_softmax_sequences(dY: Any, Y: Any, lengths: Any) -> Any:
+    segments, count = _segments(lengths, dY.shape[0])
+    wide = jnp.promote_types(dY.dtype, jnp.float32)
+    dY, shares = dY.astype(wide), Y.astype(wide)
+    totals = jax.ops.segment_sum(shares * dY, segments, count, indices_are_sorted=True)[segments]
+    return _of_known(shares * (dY - totals), segments, lengths).astype(Y.dtype)
+
+
+def _segments(lengths: Any, rows: int) -> tuple[Any, int]:
+    """The sequence of each row, and how many there are with the one of the rows that belong to none."""
+    ends = jnp.cumsum(lengths.astype("int32"))
+    return jnp.searchsorted(ends, jnp.arange(rows, dtype="int32"), side="right"), lengths.shape[0] + 1
+
+
+def _of_known(rows: Any, segments: Any, lengths: Any) -> Any:
+    """0 for rows of no sequence, and NaN throughout a sequence that reaches past the rows."""
+    if lengths.shape[0] == 0:
+        return jnp.zeros_like(rows)
+    whole = (jnp.cumsum(lengths.astype("int32")) <= rows.shape[0])[jnp.minimum(segments, lengths.shape[0] - 1)]
+    known = (segments < lengths.shape[0])[:, None]
+    return jnp.where(known, jnp.where(whole[:, None], rows, jnp.nan), 0)
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
     "batched_gemm": batched_gemm,
@@ -56,4 +88,6 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "softmax_sequences": softmax_sequences,
+    "backprop_softmax_sequences": backprop_softmax_sequences,
 }

@@ -11,6 +11,7 @@ from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.random import RANDOM
 from triops.backends.numpy.compiled.reductions import REDUCTIONS
 from triops.backends.numpy.compiled.rows import ROWS
+from triops.backends.numpy.compiled.sequences import SEQUENCES
 from triops.backends.numpy.compiled.tables import TABLES
 from triops.backends.numpy.compiled.updates import UPDATES
 
@@ -23,6 +24,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **TABLES,
     **HASHING,
     **REDUCTIONS,
+    **SEQUENCES,
     **RANDOM,
     **UPDATES,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from triops.ops.activations import ActivationOps
 from triops.ops.arrays import ArrayOps
+from triops.ops.attention import AttentionOps
 from triops.ops.embedding import EmbeddingOps
 from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
@@ -27,6 +28,7 @@ class Ops(
     MaxoutOps,
     EmbeddingOps,
     HashingOps,
+    AttentionOps,
     ReductionOps,
     WindowOps,
     SequenceOps,

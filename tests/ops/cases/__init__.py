@@ -3,6 +3,7 @@ file. An op without a row fails `tests.ops.test_table`."""
 
 from tests.ops.cases import (
     activations,
+    attention,
     embedding,
     hashing,
     linear,
@@ -24,6 +25,7 @@ FAMILIES = (
     linear,
     softmax,
     softmax_sequences,
+    attention,
     normalization,
     maxout,
     embedding,

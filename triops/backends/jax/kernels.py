@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from triops.backends.jax.attention import attention, backprop_attention
+
 __all__ = ["KERNELS"]
 
 
@@ -88,6 +90,8 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "attention": attention,
+    "backprop_attention": backprop_attention,
     "softmax_sequences": softmax_sequences,
     "backprop_softmax_sequences": backprop_softmax_sequences,
 }

@@ -8,6 +8,7 @@ kernel is tested against.
 
 from triops.ops.formulas import (
     activations,
+    attention,
     embedding,
     hashing,
     linear,
@@ -25,6 +26,7 @@ from triops.ops.formulas.registry import FORMULAS
 __all__ = [
     "FORMULAS",
     "activations",
+    "attention",
     "embedding",
     "hashing",
     "linear",

@@ -23,7 +23,7 @@ import numba
 
 from triops.backends.numpy.compiled.threads import load_tbb
 
-__all__ = ["FAST", "FASTER", "Kernel", "inlined", "summed"]
+__all__ = ["FAST", "FASTER", "Kernel", "called", "inlined", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -41,6 +41,11 @@ def inlined(function: F) -> F:
 def summed(function: F) -> F:
     """A function of a row that sums it up: the only place where the order of a sum is free."""
     return numba.njit(fastmath=set(FASTER), error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def called(function: F) -> F:
+    """A function of whole blocks, with loops of its own."""
+    return numba.njit(fastmath=set(FAST), error_model="numpy")(function)  # type: ignore[no-any-return]
 
 
 _HERE = Path(__file__).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from triops.backends.numpy.compiled.attention import ATTENTION
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
@@ -25,6 +26,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **HASHING,
     **REDUCTIONS,
     **SEQUENCES,
+    **ATTENTION,
     **RANDOM,
     **UPDATES,
 }

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.models.samples import NI, NO, named_params
+from tests.models.samples import LENGTHS, NI, NO, named_params
 from tests.ops.cases.hashing import hash as hashes
-from triops import Model, models
+from triops import Model, Padded, Ragged, models
 
 __all__ = ["CASES", "LayerCase"]
 
@@ -26,7 +26,10 @@ class LayerCase:
 
     make: takes dimensions as the layer does, `make(nO, nI)`, or none of them, to be inferred. meaning: the
     output, from the model and a float64 input. nO: the width of the output for NI columns. takes: what the
-    input holds. columns: how many columns ids have, 0 for a vector of them.
+    input holds. columns: how many columns ids have, 0 for a vector of them. form: what the input is, as
+    `samples.formed` names it; gives: what the output is, where it is something else. Sequences are given to
+    `meaning`, and compared, as rows one after another. pools: one row comes out for each sequence. needs_rows:
+    a sequence must have some.
     """
 
     name: str
@@ -37,6 +40,14 @@ class LayerCase:
     sized: bool = True
     columns: int = 0
     label: str = ""
+    form: str = "array"
+    gives: str = ""
+    pools: bool = False
+    needs_rows: bool = False
+
+    def rows(self, lengths: tuple[int, ...]) -> int:
+        """How many rows come out for sequences of these lengths."""
+        return len(lengths) if self.pools else sum(lengths)
 
     @property
     def id(self) -> str:
@@ -136,6 +147,56 @@ def in_turn(model: Model, X: Any) -> Any:
         X = relu_layer(layer, X)
     return X
 
+
+def around_relu(adapter: Callable[[Model], Model]) -> Callable[..., Model]:
+    return lambda nO=None, nI=None: adapter(models.Relu(nO, nI))
+
+
+def within_relu(model: Model, X: Any) -> Any:
+    return relu_layer(model.layers[0], X)
+
+
+def within_within_relu(model: Model, X: Any) -> Any:
+    return within_relu(model.layers[0], X)
+
+
+class Only(models.with_array):
+    """A Relu of rows that takes one form of input, and refuses all others."""
+
+    def __init__(self, form: str, nO: int | None, nI: int | None) -> None:
+        super().__init__(models.Relu(nO, nI))
+        self.attrs["form"] = form
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+        assert isinstance(X, {"list": list, "ragged": Ragged, "padded": Padded}[self.attrs["form"]])
+        return super().begin_update(X, drop)
+
+
+def within(outer: str, form: str) -> Callable[..., Model]:
+    return lambda nO=None, nI=None: getattr(models, outer)(Only(form, nO, nI))
+
+
+def sequences(X: Any) -> list[Any]:
+    return np.split(X, np.cumsum(LENGTHS)[:-1])
+
+
+def pooled(function: Callable[[Any], Any]) -> Callable[[Model, Any], Any]:
+    return lambda model, X: np.stack([function(x) for x in sequences(X)])
+
+
+def window(X: Any, n: int) -> Any:
+    """Column blocks of neighbours, by hand."""
+    around = np.concatenate([np.zeros((n, X.shape[1])), X, np.zeros((n, X.shape[1]))])
+    return np.array([around[t : t + 2 * n + 1].reshape(-1) for t in range(len(X))])
+
+
+_POOLS: dict[str, Callable[[Any], Any]] = {
+    "first": lambda x: x[0],
+    "last": lambda x: x[-1],
+    "max": lambda x: x.max(axis=0),
+    "mean": lambda x: x.mean(axis=0),
+    "sum": lambda x: x.sum(axis=0),
+}
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Relu": relu,
@@ -242,5 +303,110 @@ CASES = [
         lambda nO=None, nI=None: models.residual(models.Relu(nI, nI)),
         lambda model, X: X + relu_layer(model.layers[0], X),
         nO=NI,
+    ),
+    *(
+        LayerCase(name, around_relu(getattr(models, name)), within_relu, label=form, form=form)
+        for name in ("with_array", "with_flatten")
+        for form in ("array", "list", "ragged", "padded")
+    ),
+    LayerCase(
+        "with_array", around_relu(partial(models.with_array, pad=2)), within_relu, label="pad", form="list"
+    ),
+    LayerCase(
+        "with_array",
+        lambda nO=None, nI=None: models.with_array(models.HashEmbed(nO, NV, seed=1)),
+        lambda model, X: sums_of_hashed_rows(model.layers[0], X),
+        takes="ids",
+        label="ids",
+        form="list",
+    ),
+    *(
+        LayerCase(outer, within(outer, inner), within_within_relu, label=form, form=form)
+        for outer, inner in (
+            ("with_list", "list"),
+            ("with_ragged", "ragged"),
+            ("with_padded", "padded"),
+        )
+        for form in ("array", "list", "ragged", "padded")
+        if (outer, form) != ("with_padded", "array")
+    ),
+    LayerCase("with_reshape", around_relu(models.with_reshape), within_relu),
+    *(
+        LayerCase(
+            name, without_dims(getattr(models, name)), lambda model, X: X, NI, sized=False, form=form, gives=gives
+        )
+        for name, form, gives in (
+            ("list2array", "list", "array"),
+            ("list2ragged", "list", "ragged"),
+            ("list2padded", "list", "padded"),
+            ("ragged2list", "ragged", "list"),
+            ("padded2list", "padded", "list"),
+        )
+    ),
+    *(
+        LayerCase(
+            "concatenate",
+            lambda nO=None, nI=None: models.concatenate(
+                models.with_array(models.Relu(1, nI)), models.with_array(models.Relu(NO - 1, nI))
+            ),
+            lambda model, X: np.concatenate([within_relu(layer, X) for layer in model.layers], axis=1),
+            label=form,
+            form=form,
+        )
+        for form in ("list", "ragged", "padded")
+    ),
+    *(
+        LayerCase(
+            "residual",
+            lambda nO=None, nI=None: models.residual(models.with_array(models.Relu(nI, nI))),
+            lambda model, X: X + within_relu(model.layers[0], X),
+            nO=NI,
+            label=form,
+            form=form,
+        )
+        for form in ("list", "ragged", "padded")
+    ),
+    *(
+        LayerCase(
+            "add",
+            lambda nO=None, nI=None: models.add(
+                models.with_array(models.Relu(nO, nI)), models.with_array(models.Relu(nO, nI))
+            ),
+            lambda model, X: sum(within_relu(layer, X) for layer in model.layers),
+            label=form,
+            form=form,
+        )
+        for form in ("list", "ragged", "padded")
+    ),
+    *(
+        LayerCase(
+            f"reduce_{how}",
+            without_dims(getattr(models, f"reduce_{how}")),
+            pooled(function),
+            nO=NI,
+            sized=False,
+            label=form,
+            form=form,
+            gives="array",
+            pools=True,
+            needs_rows=how in ("first", "last", "max"),
+        )
+        for how, function in _POOLS.items()
+        for form in ("list", "ragged", "padded")
+    ),
+    LayerCase(
+        "expand_window", without_dims(models.expand_window), lambda model, X: window(X, 1), 3 * NI, sized=False
+    ),
+    *(
+        LayerCase(
+            "expand_window",
+            without_dims(partial(models.expand_window, window_size=2)),
+            lambda model, X: np.concatenate([window(x, 2) for x in sequences(X)]),
+            5 * NI,
+            sized=False,
+            label=form,
+            form=form,
+        )
+        for form in ("list", "ragged", "padded")
     ),
 ]

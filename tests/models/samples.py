@@ -8,26 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triops import Model, Ops, get_ops, to_numpy
+from triops import Model, Ops, Padded, Ragged, get_ops, to_numpy
 from triops.errors import BackendUnavailable
 from triops.models import Dropout, Relu, Softmax, chain
 
 __all__ = [
+    "LENGTHS",
     "NI",
     "NO",
     "N",
     "classifier",
     "floats",
+    "formed",
     "ids",
     "named_params",
     "ops_or_skip",
     "other_ops",
     "params_of",
     "read_only",
+    "rows_of",
     "shaken",
 ]
 
 N, NI, NO = 6, 5, 4
+LENGTHS = (2, 1, 3)  # of the sequences that N rows are
 
 
 def ops_or_skip(name: str) -> Ops:
@@ -46,6 +50,25 @@ def other_ops(ops: Ops) -> Ops:
 def floats(ops: Ops, *shape: int, seed: int = 1, dtype: str = "float32") -> Any:
     """Normal draws."""
     return ops.draw_normal(seed, shape, dtype=dtype)
+
+
+def formed(ops: Ops, rows: Any, form: str, lengths: tuple[int, ...] = LENGTHS) -> Any:
+    """Rows as an "array", or as sequences of those lengths: a "list", "ragged" or "padded"."""
+    if form == "array":
+        return rows
+    arrays = ops.unflatten(rows, lengths)
+    if form == "padded":
+        return ops.list2padded(arrays)
+    return arrays if form == "list" else Ragged(rows, ops.asarray(np.array(lengths, "int32")))
+
+
+def rows_of(ops: Ops, data: Any) -> Any:
+    """The rows of data of any form, one after another, as NumPy."""
+    if isinstance(data, Padded):
+        data = ops.padded2ragged(data)
+    if isinstance(data, Ragged):
+        data = data.data
+    return to_numpy(ops.flatten(data) if isinstance(data, list) else data)
 
 
 def ids(ops: Ops, *shape: int, below: int, seed: int = 1) -> Any:

@@ -8,8 +8,21 @@ import numpy as np
 import pytest
 
 from tests.models.cases import CASES, NV, LayerCase
-from tests.models.samples import NI, NO, N, floats, ids, ops_or_skip, read_only, shaken
+from tests.models.samples import (
+    LENGTHS,
+    NI,
+    NO,
+    N,
+    floats,
+    formed,
+    ids,
+    ops_or_skip,
+    read_only,
+    rows_of,
+    shaken,
+)
 from triops import Model, Ops, check_gradient, models, to_numpy, use_ops
+from triops.models.trees import map_arrays
 
 NO_LAYERS = {
     "Model",
@@ -26,10 +39,18 @@ NO_LAYERS = {
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 
 
-def sample(case: LayerCase, ops: Ops, rows: int = N) -> Any:
+def sample(case: LayerCase, ops: Ops, lengths: tuple[int, ...] = LENGTHS) -> Any:
+    rows = sum(lengths)
     if case.takes == "ids":
-        return ids(ops, *((rows, case.columns) if case.columns else (rows,)), below=NV)
-    return floats(ops, rows, NI)
+        data = ids(ops, *((rows, case.columns) if case.columns else (rows,)), below=NV)
+    else:
+        data = floats(ops, rows, NI)
+    return formed(ops, data, case.form, lengths)
+
+
+def like(ops: Ops, Y: Any) -> Any:
+    """Numbers in the form of Y."""
+    return map_arrays(lambda y: floats(ops, *y.shape), Y)
 
 
 def made(case: LayerCase) -> Model:
@@ -45,10 +66,12 @@ def test_every_exported_layer_has_a_case() -> None:
 def test_the_output_is_what_the_layer_means(case: LayerCase, ops: Ops) -> None:
     model, X = made(case), sample(case, ops)
     Y = model.predict(X)
-    assert Y.shape == (N, case.nO)
-    assert Y.dtype == "float32"
-    wide = to_numpy(X).astype("float64" if case.takes == "floats" else "int64")
-    np.testing.assert_allclose(to_numpy(Y), case.meaning(model, wide), rtol=1e-5, atol=1e-6)
+    assert type(Y) is type(formed(ops, floats(ops, N, NI), case.gives or case.form))
+    rows = rows_of(ops, Y)
+    assert rows.shape == (case.rows(LENGTHS), case.nO)
+    assert rows.dtype == "float32"
+    wide = rows_of(ops, X).astype("float64" if case.takes == "floats" else "int64")
+    np.testing.assert_allclose(rows, case.meaning(model, wide), rtol=1e-5, atol=1e-6)
 
 
 @every_case
@@ -63,11 +86,13 @@ def test_the_gradients_agree_with_finite_differences(case: LayerCase, ops: Ops, 
 
 @every_case
 def test_an_empty_batch_passes_both_ways(case: LayerCase, ops: Ops) -> None:
-    model, X = made(case), sample(case, ops, rows=0)
+    lengths = () if case.needs_rows else (0, 0)
+    model, X = made(case), sample(case, ops, lengths)
     Y, backprop = model.begin_update(X, drop=0.3)
-    assert Y.shape == (0, case.nO)
+    known = lengths or case.form not in ("list", "padded")  # a list of no arrays has no width
+    assert rows_of(ops, Y).shape == (case.rows(lengths), case.nO if known else 0)
     dX = backprop(Y)
-    assert dX is None if case.takes == "ids" else dX.shape == (0, NI)
+    assert dX is None if case.takes == "ids" else rows_of(ops, dX).shape == (0, NI if known else 0)
     for node in model.walk():
         for name in node.param_names:
             gradient = to_numpy(node.get_grad(name))
@@ -77,10 +102,10 @@ def test_an_empty_batch_passes_both_ways(case: LayerCase, ops: Ops) -> None:
 
 @every_case
 def test_dimensions_come_from_samples(case: LayerCase, ops: Ops) -> None:
-    X, Y = sample(case, ops), floats(ops, N, case.nO)
+    X, Y = sample(case, ops), floats(ops, case.rows(LENGTHS), case.nO)
     model = case.make()
-    assert model.initialize(X, Y) is model
-    assert model.predict(X).shape == (N, case.nO)
+    assert model.initialize(X, Y if case.pools else formed(ops, Y, case.gives or case.form)) is model
+    assert rows_of(ops, model.predict(X)).shape == (case.rows(LENGTHS), case.nO)
     if case.sized:
         assert model.get_dim("nO") == case.nO
     assert all(size is not None for node in model.walk() for size in node._dims.values())
@@ -95,30 +120,30 @@ def test_the_arguments_stay_as_they_were(case: LayerCase) -> None:
     for node in model.walk():
         for name in node.param_names:
             node.set_param(name, read_only(node.get_param(name)))
-    X = read_only(sample(case, ops))
+    X = map_arrays(read_only, sample(case, ops))
     Y, backprop = model.begin_update(X, drop=0.3)
-    backprop(read_only(floats(ops, *Y.shape)))
+    backprop(map_arrays(read_only, like(ops, Y)))
 
 
 @every_case
 def test_the_gradient_is_linear_in_what_comes_back(case: LayerCase, ops: Ops) -> None:
     model = made(case)
-    _, backprop = model.begin_update(sample(case, ops))
-    dY = floats(ops, N, case.nO)
-    once, twice = backprop(dY), backprop(2 * dY)
+    Y, backprop = model.begin_update(sample(case, ops))
+    dY = like(ops, Y)
+    once, twice = backprop(dY), backprop(map_arrays(lambda dy: 2 * dy, dY))
     if once is not None:
-        np.testing.assert_allclose(to_numpy(twice), 2 * to_numpy(once), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(rows_of(ops, twice), 2 * rows_of(ops, once), rtol=1e-5, atol=1e-6)
 
 
 @every_case
 def test_float64_stays_float64(case: LayerCase, ops: Ops) -> None:
     model = made(case).astype("float64")
     X = sample(case, ops)
-    X = X if case.takes == "ids" else ops.asarray(X, dtype="float64")
+    X = X if case.takes == "ids" else map_arrays(lambda x: ops.asarray(x, dtype="float64"), X)
     Y, backprop = model.begin_update(X, drop=0.3)
     dX = backprop(Y)
-    assert Y.dtype == "float64"
-    assert dX is None or dX.dtype == "float64"
+    assert rows_of(ops, Y).dtype == "float64"
+    assert dX is None or rows_of(ops, dX).dtype == "float64"
     assert all(node.get_grad(name).dtype == "float64" for node in model.walk() for name in node.param_names)
 
 

@@ -40,7 +40,44 @@ def test_every_list_comes_back(counts: tuple[int, ...], shape: Any, dtype: str, 
         assert padded.shape[1] % round_to == 0
         _same(ops.unpad(padded, lengths), arrays, backend)
         _same(ops.unpad(padded, list(counts)), arrays, backend)
-    _same(ops.padded2list(ops.list2padded(given)), arrays, backend)
+    padded = ops.list2padded(given)
+    _same(ops.padded2list(padded), arrays, backend)
+    ragged = ops.padded2ragged(padded)
+    _same([ragged.data], [np.concatenate(arrays)], backend)
+    assert backend.numpy(ragged.lengths).tolist() == list(counts)
+    for order in (None, padded.indices):
+        again = ops.ragged2padded(ragged, order)
+        for name in ("data", "size_at_t", "lengths", "indices"):
+            np.testing.assert_array_equal(
+                backend.numpy(getattr(again, name)), backend.numpy(getattr(padded, name))
+            )
+
+
+def test_padding_is_what_its_fields_say(backend: Subject) -> None:
+    arrays = _list((2, 0, 3, 2))
+    padded = backend.ops.list2padded([backend.array(array) for array in arrays])
+    data, sizes, lengths, indices = (
+        backend.numpy(getattr(padded, name)) for name in ("data", "size_at_t", "lengths", "indices")
+    )
+    assert (indices.tolist(), lengths.tolist(), sizes.tolist()) == ([2, 3, 0, 1], [3, 2, 2, 0], [3, 3, 1])
+    for column, n in enumerate(indices.tolist()):
+        np.testing.assert_array_equal(data[: len(arrays[n]), column], arrays[n])
+        assert not data[len(arrays[n]) :, column].any()
+
+
+def test_an_order_of_ones_own(backend: Subject) -> None:
+    ops = backend.ops
+    ragged = Ragged(backend.array(np.arange(6.0)), ops.asarray(np.array([2, 2, 2])))
+    padded = ops.ragged2padded(ragged, ops.asarray(np.array([1, 2, 0])))
+    assert backend.numpy(padded.data).tolist() == [[2.0, 4.0, 0.0], [3.0, 5.0, 1.0]]
+    assert backend.numpy(ops.padded2ragged(padded).data).tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    uneven = Ragged(ragged.data, ops.asarray(np.array([1, 2, 3])))
+    with pytest.raises(ShapeError, match=r"ragged2padded: indices must put the longest first, got .*\[1, 2, 3\]"):
+        ops.ragged2padded(uneven, ops.asarray(np.array([0, 1, 2])))
+    with pytest.raises(ShapeError, match="ragged2padded: indices must be each number below 3 once"):
+        ops.ragged2padded(uneven, ops.asarray(np.array([2, 1, 1])))
+    with pytest.raises(ShapeError, match="ragged2padded: lengths must add up to the rows of data, 6, got 4"):
+        ops.ragged2padded(Ragged(ragged.data, ops.asarray(np.array([1, 2, 1]))))
 
 
 def test_as_thinc(backend: Subject) -> None:
@@ -116,7 +153,7 @@ def test_padded_lists_while_compiling() -> None:
     jax = pytest.importorskip("jax")
     ops = get_ops("jax")
     arrays = [ops.asarray(array) for array in _list((2, 3))]
-    for op in (ops.flatten, ops.pad):
+    for op in (ops.flatten, ops.pad, lambda arrays: ops.list2padded(arrays).data):
         np.testing.assert_array_equal(jax.jit(op)(arrays), op(arrays))
     with pytest.raises(ArgumentError, match="unflatten: lengths must be known"):
         jax.jit(ops.unflatten)(ops.flatten(arrays), ops.asarray(np.array([2, 3])))

@@ -19,8 +19,8 @@ from triops.ops.formulas import FORMULAS
 # These hold and move arrays, and compute nothing: tests.backends has them.
 MEMORY = {"alloc", "asarray", "can_look", "check_owner", "from_bytes", "synchronize", "to_numpy"}
 
-# These take or give lists of arrays: tests.ops.test_sequences has them.
-LISTS = {"flatten", "list2padded", "pad", "padded2list", "unflatten", "unpad"}
+# These take or give lists of arrays, Ragged or Padded: tests.ops.test_sequences has them.
+LISTS = {"flatten", "list2padded", "pad", "padded2list", "padded2ragged", "ragged2padded", "unflatten", "unpad"}
 
 PUBLIC = {
     name: method for name, method in inspect.getmembers(Ops, inspect.isfunction) if not name.startswith("_")

@@ -82,6 +82,10 @@ class Backend(ABC):
     def to_numpy(self, array: Any) -> Any:
         """An array of this backend as a NumPy array on the host, a view where that is possible."""
 
+    def from_host(self, arrays: list[Any]) -> list[Any]:
+        """NumPy arrays that nobody will write to as this backend's, sharing memory where that is possible."""
+        return [self.asarray(array, None) for array in arrays]
+
     @abstractmethod
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         """A new array, filled with zeros or not filled."""

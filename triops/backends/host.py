@@ -19,7 +19,10 @@ __all__ = [
     "dtype_name",
     "from_bytes",
     "item_size",
+    "namespace",
+    "padding",
     "position_encode",
+    "unpadding",
 ]
 
 
@@ -44,6 +47,31 @@ def position_encode(N: int, D: int, period: float) -> Any:
     even = np.minimum(np.arange(D) // 2 * 2, max(D // 2 * 2 - 2, 0))
     angles = np.arange(N, dtype="float64")[:, None] / float(period) ** (2 * even / max(D, 1))
     return np.where(np.arange(D) % 2 == 0, np.sin(angles), np.cos(angles))
+
+
+namespace = np
+
+
+def padding(lengths: Any, order: Any = None) -> tuple[Any, Any, Any, Any]:
+    """Where the rows of sequences that lie one after another go when they lie side by side by step: the order of
+    the sequences (the longest first, of equals the last first, where none is given), how many are longer than
+    each step, their lengths in that order, and (L, N) rows to take, the number of rows where there is none."""
+    counts = np.asarray(lengths, np.int64).reshape(-1)
+    order = np.lexsort((np.arange(len(counts)), counts))[::-1] if order is None else np.asarray(order)
+    falling = counts[order]
+    steps = np.arange(falling.max(initial=0))
+    sizes = np.searchsorted(-falling, -steps, side="left")
+    starts = (np.cumsum(counts) - counts)[order]
+    rows = np.where(steps[:, None] < falling, starts + steps[:, None], counts.sum())
+    return order, sizes, falling, rows
+
+
+def unpadding(lengths: Any, indices: Any) -> tuple[Any, Any]:
+    """The way back: the lengths in the old order, and which rows of (L N) to take."""
+    columns = np.argsort(indices)
+    counts = np.asarray(lengths, np.int64)[columns]
+    steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return counts, steps * len(counts) + np.repeat(columns, counts)
 
 
 def item_size(dtype: Any) -> int:

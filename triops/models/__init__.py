@@ -3,6 +3,19 @@ framework is imported here."""
 
 from typing import TYPE_CHECKING
 
+from triops.models.adapters import (
+    list2array,
+    list2padded,
+    list2ragged,
+    padded2list,
+    ragged2list,
+    with_array,
+    with_flatten,
+    with_list,
+    with_padded,
+    with_ragged,
+    with_reshape,
+)
 from triops.models.check_gradient import GradientCheck, check_gradient
 from triops.models.combinators import add, chain, clone, concatenate, residual
 from triops.models.initializers import (
@@ -42,7 +55,13 @@ from triops.models.layers import (
     Softplus,
     Swish,
     Tanh,
+    expand_window,
     noop,
+    reduce_first,
+    reduce_last,
+    reduce_max,
+    reduce_mean,
+    reduce_sum,
     sigmoid_activation,
     softmax_activation,
 )
@@ -99,6 +118,7 @@ __all__ = [
     "check_gradient",
     "clone",
     "concatenate",
+    "expand_window",
     "fix_random_seed",
     "glorot_normal_init",
     "glorot_uniform_init",
@@ -106,13 +126,29 @@ __all__ = [
     "he_uniform_init",
     "lecun_normal_init",
     "lecun_uniform_init",
+    "list2array",
+    "list2padded",
+    "list2ragged",
     "noop",
     "normal_init",
     "one_init",
+    "padded2list",
+    "ragged2list",
+    "reduce_first",
+    "reduce_last",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_sum",
     "residual",
     "sigmoid_activation",
     "softmax_activation",
     "uniform_init",
+    "with_array",
+    "with_flatten",
+    "with_list",
+    "with_padded",
+    "with_ragged",
+    "with_reshape",
     "zero_init",
 ]
 

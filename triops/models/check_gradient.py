@@ -11,7 +11,7 @@ from triops.errors import GradientError, UninitializedError
 from triops.models.guard import path_of
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
-from triops.models.trees import map_arrays
+from triops.models.trees import leaves, map_arrays
 from triops.ops.base import is_float
 
 __all__ = ["GradientCheck", "check_gradient"]
@@ -107,10 +107,10 @@ class _Checker:
     def _along_input(self, rtol: float) -> GradientCheck:
         V = map_arrays(lambda x: self._signs(x.shape), self.X)
         dX = map_arrays(lambda v: 0 * v, V) if self.dX is None else self.dX
-        if [dx.shape for dx in _leaves(dX)] != [v.shape for v in _leaves(V)]:
+        if [dx.shape for dx in leaves(dX)] != [v.shape for v in leaves(V)]:
             raise GradientError(
                 f"wrong gradient of {self.model.name}: the input X: backprop returns the shapes "
-                f"{[tuple(dx.shape) for dx in _leaves(dX)]}, X has {[tuple(v.shape) for v in _leaves(V)]}"
+                f"{[tuple(dx.shape) for dx in leaves(dX)]}, X has {[tuple(v.shape) for v in leaves(V)]}"
             )
 
         def loss_at(step: float) -> float:
@@ -118,7 +118,7 @@ class _Checker:
 
         return self._compare(
             f"{self.model.name}: the input X",
-            list(zip(_leaves(dX), _leaves(V), strict=True)),
+            list(zip(leaves(dX), leaves(V), strict=True)),
             loss_at,
             rtol,
         )
@@ -135,7 +135,7 @@ class _Checker:
 
     def _loss(self, X: Any) -> float:
         Y = self._forward(X)[0]
-        return sum(float((y * r).sum()) for y, r in zip(_leaves(Y), _leaves(self.R), strict=True))
+        return sum(float((y * r).sum()) for y, r in zip(leaves(Y), leaves(self.R), strict=True))
 
     def _forward(self, X: Any) -> Any:
         for node, state in zip(self.model.walk(), self._state, strict=True):
@@ -172,11 +172,5 @@ class _Checker:
         return derive_seed(self._seed, "check_gradient", self._draws)
 
 
-def _leaves(tree: Any) -> list[Any]:
-    if isinstance(tree, list | tuple):
-        return [leaf for item in tree for leaf in _leaves(item)]
-    return [tree]
-
-
 def _all_floats(tree: Any) -> bool:
-    return all(hasattr(leaf, "dtype") and is_float(leaf.dtype) for leaf in _leaves(tree))
+    return all(hasattr(leaf, "dtype") and is_float(leaf.dtype) for leaf in leaves(tree))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triops.errors import DTypeError, ShapeError, TriopsError
+from triops.models.trees import described, places_differ, places_of
 from triops.ops.base import is_float
+from triops.ragged import Padded, Ragged
 from triops.types import Backprop
 
 if TYPE_CHECKING:
@@ -103,15 +105,30 @@ def _check_owner(model: Model, argument: str, data: Any) -> None:
     owns = model.ops.backend.owns
     if owns(data):
         return
+    if isinstance(data, Ragged | Padded):
+        data = (data.data, *places_of(data).values())
     for item in data if isinstance(data, list | tuple) else (data,):
-        if hasattr(item, "dtype") and not owns(item):
+        if isinstance(item, list | tuple | Ragged | Padded):
+            _check_owner(model, argument, item)
+        elif hasattr(item, "dtype") and not owns(item):
             model.ops.check_owner(model.name, argument, item)
 
 
+class _Sequences(NamedTuple):
+    """What dY must be like where Y is Ragged or Padded."""
+
+    kind: str
+    data: Any
+    places: dict[str, Any]
+
+
 def _form(Y: Any) -> Any:
-    """What dY must be like: (shape, dtype) of an array, a list of these, or None for anything."""
+    """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
     if isinstance(Y, list | tuple):
         return [_form(y) for y in Y]
+    if isinstance(Y, Ragged | Padded):
+        inner = _form(Y.data)
+        return None if inner is None else _Sequences(type(Y).__name__, inner, places_of(Y))
     return (tuple(Y.shape), Y.dtype) if hasattr(Y, "dtype") and is_float(Y.dtype) else None
 
 
@@ -121,13 +138,18 @@ def _check_form(form: Any, dY: Any) -> None:
     advice = "give backprop the gradient of the output that this call returned"
     if isinstance(form, list):
         if not isinstance(dY, list | tuple) or len(dY) != len(form):
-            length = f" of {len(dY)}" if isinstance(dY, list | tuple) else ""
-            raise ShapeError(
-                f"dY must be a list of {len(form)} arrays, as Y is, got {type(dY).__name__}{length}: {advice}"
-            )
+            raise ShapeError(f"dY must be a list of {len(form)} arrays, as Y is, got {described(dY)}: {advice}")
         for inner, item in zip(form, dY, strict=True):
             if item is not None:  # no gradient comes back to this one
                 _check_form(inner, item)
+        return
+    if isinstance(form, _Sequences):
+        if type(dY).__name__ != form.kind:
+            raise DTypeError(f"dY must be {form.kind}, as Y is, got {described(dY)}: {advice}")
+        places = places_differ(form.places, places_of(dY))
+        if places is not None:
+            raise ShapeError(f"dY must have Y's {places[0]}, got {places[1]}: {advice}")
+        _check_form(form.data, dY.data)
         return
     shape, dtype = form
     if not hasattr(dY, "dtype"):

@@ -7,7 +7,9 @@ from typing import Any
 from triops.errors import DTypeError, ShapeError
 from triops.models.dims import Dims
 from triops.models.params import Params
+from triops.models.trees import sample_array
 from triops.ops.base import is_float
+from triops.ragged import Padded, Ragged
 
 __all__ = ["InputChecks"]
 
@@ -41,9 +43,9 @@ class InputChecks(Dims, Params):
     def _check_array(self, X: Any, right_kind: bool, kind: str, ndim: int | None) -> None:
         rank = "" if ndim is None else f" with {ndim} dimension{'s' * (ndim != 1)}"
         if not self.ops.backend.is_array(X):
-            raise DTypeError(
-                f"X must be {kind} array{rank}, got {type(X).__name__}: convert it with ops.asarray(X)"
-            )
+            sequences = isinstance(X, Ragged | Padded) or self.ops.backend.is_array(sample_array(X))
+            advice = "wrap the layer in with_array(...)" if sequences else "convert it with ops.asarray(X)"
+            raise DTypeError(f"X must be {kind} array{rank}, got {type(X).__name__}: {advice}")
         if not right_kind:
             raise DTypeError(f"X must be {kind} array, got {X.dtype}: convert it with ops.asarray(X, dtype=...)")
         if ndim is not None and X.ndim != ndim:

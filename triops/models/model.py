@@ -17,6 +17,7 @@ from triops.models.guard import guarded, locate, located
 from triops.models.inputs import InputChecks
 from triops.models.operators import Operators
 from triops.models.seeds import default_seed, derive_seed
+from triops.models.trees import sample_array
 from triops.ops import Ops, get_current_ops, get_ops
 from triops.ops.base import is_float, is_int
 from triops.types import Backprop, ParamKey
@@ -184,12 +185,13 @@ class Model(InputChecks, Operators):
         return self
 
     def infer_dims(self, X: Any, Y: Any) -> None:
-        """Set nI and nO, where this model has them, to the widths of the samples."""
-        if X is not None and "nI" in self._dims and _has_width(X):
-            self.set_dim("nI", X.shape[-1], because=f"the sample X has shape {tuple(X.shape)}")
+        """Set nI and nO, where this model has them, to the widths of the samples, or of their first arrays."""
+        x, y = sample_array(X), sample_array(Y)
+        if "nI" in self._dims and _has_width(x):
+            self.set_dim("nI", x.shape[-1], because=f"the sample X has shape {tuple(x.shape)}")
         if Y is not None and self.has_dim("nO") is None:
-            if _has_width(Y):
-                self.set_dim("nO", Y.shape[-1], because=f"the sample Y has shape {tuple(Y.shape)}")
+            if _has_width(y):
+                self.set_dim("nO", y.shape[-1], because=f"the sample Y has shape {tuple(y.shape)}")
             elif (highest := _highest_label(self.ops, Y)) is not None:
                 self.set_dim("nO", highest + 1, because="the labels in Y are classes from 0")
 
@@ -342,7 +344,7 @@ def _with_float_dtype(ops: Ops, dtype: str, array: Any) -> Any:
 
 
 def _has_width(data: Any) -> bool:
-    return hasattr(data, "shape") and len(data.shape) > 1
+    return data is not None and len(data.shape) > 1
 
 
 def _highest_label(ops: Ops, data: Any) -> int | None:

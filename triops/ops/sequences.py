@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
 from triops.ops.lengths import LengthOps
-from triops.ragged import Padded
+from triops.ragged import Padded, Ragged
 from triops.types import Array, Ints1d
 
 __all__ = ["SequenceOps"]
 
 
 class SequenceOps(LengthOps):
-    """flatten, pad, list2padded and their inverses, for arrays of any dtype. Each inverse is the gradient too.
+    """flatten, pad, list2padded, ragged2padded and their inverses, for arrays of any dtype. Each inverse is the
+    gradient too.
 
     The arrays of one list share their dtype and all but their first extent: ShapeError or DTypeError is raised
     else. Lengths are read, so they cannot be given while compiling.
@@ -38,30 +40,32 @@ class SequenceOps(LengthOps):
             filled = [gap, *(piece for X in filled for piece in (X, gap))]
         return self._joined(filled)
 
-    def unflatten(self, X: Array, lengths: Ints1d, pad: int = 0) -> list[Array]:
-        """The arrays that `flatten` made one of.
+    def unflatten(self, X: Array, lengths: Ints1d | Sequence[int], pad: int = 0) -> list[Array]:
+        """The arrays that `flatten` made one of, views of X where the backend has views.
 
-        X: (T, ...). lengths: (N,), the rows of each array, without zeros. pad: as given to `flatten`. Returns N
-        arrays (lengths[n], ...). Raises ShapeError where lengths and pad do not add up to T.
+        X: (T, ...). lengths: (N,), the rows of each array, without zeros, as numbers or as an array. pad: as
+        given to `flatten`. Returns N arrays (lengths[n], ...). Raises ShapeError where lengths and pad do not
+        add up to T.
         """
         self.check_owner("unflatten", "X", X)
         if pad < 0:
             raise ArgumentError(f"unflatten: pad must be 0 or more, got {pad}")
         if X.ndim < 1:
             raise ShapeError("unflatten: X must have rows, got shape ()")
-        counts = self._counts("unflatten", lengths)
+        counts = self._numbers("unflatten", lengths)
         filled = sum(count > 0 for count in counts)
         total = sum(counts) + pad * (filled + 1 if filled else 0)
         if total != X.shape[0]:
             raise ShapeError(
                 f"unflatten: lengths, with pad {pad}, must add up to the rows of X, {X.shape[0]}, got {total}"
             )
+        free, (rows,) = self._movable([X])
         arrays, start = [], 0
         for count in counts:
             start += pad if count else 0
-            arrays.append(X[start : start + count])
+            arrays.append(rows[start : start + count])
             start += count
-        return arrays
+        return self.backend.from_host(arrays) if free else arrays
 
     def pad(self, seqs: Sequence[Array], round_to: int = 1) -> Array:
         """The arrays side by side, with zeros after the end of each up to the longest.
@@ -91,7 +95,7 @@ class SequenceOps(LengthOps):
         self.check_owner("unpad", "padded", padded)
         if padded.ndim < 2:
             raise ShapeError(f"unpad: padded must have 2 dimensions or more, got shape {tuple(padded.shape)}")
-        counts = self._counts("unpad", lengths) if isinstance(lengths, Array) else list(lengths)
+        counts = self._numbers("unpad", lengths)
         self._fit("unpad", counts, padded.shape[0], padded.shape[1])
         return [padded[n, :count] for n, count in enumerate(counts)]
 
@@ -102,12 +106,10 @@ class SequenceOps(LengthOps):
         no array at all.
         """
         self._alike("list2padded", seqs)
-        order = sorted(range(len(seqs)), key=lambda n: (seqs[n].shape[0], n), reverse=True)
-        lengths = [seqs[n].shape[0] for n in order]
-        sizes = [sum(length > t for length in lengths) for t in range(lengths[0] if lengths else 0)]
-        data = self.xp.swapaxes(self.pad([seqs[n] for n in order]), 0, 1) if order else self._nothing(3)
-        size_at_t, counts, indices = (self.backend.asarray(x, "int32") for x in (sizes, lengths, order))
-        return Padded(data, size_at_t, counts, indices)
+        if not len(seqs):
+            nothing = self.backend.asarray([], "int32")
+            return Padded(self._nothing(3), nothing, nothing, nothing)
+        return self._side_by_side(seqs, [seq.shape[0] for seq in seqs], None)
 
     def padded2list(self, padded: Padded) -> list[Array]:
         """The arrays that `list2padded` put side by side, in their old order.
@@ -115,14 +117,79 @@ class SequenceOps(LengthOps):
         padded: N sequences. Returns N arrays (lengths[n], ...). Raises ShapeError for lengths or indices out of
         range.
         """
-        op = "padded2list"
+        data, counts = self._one_after_another("padded2list", padded)
+        return self.unflatten(data, counts)
+
+    def ragged2padded(self, X: Ragged, indices: Ints1d | None = None) -> Padded:
+        """Sequences that lie one after another side by side by step, as `list2padded` puts them.
+
+        X: N sequences. indices: (N,), the order they are put in, longest first; None sorts them. Returns Padded,
+        with data (L, N, ...). Raises ShapeError where the lengths do not add up to the rows, or do not fall in
+        the order given.
+        """
+        op = "ragged2padded"
+        self.check_owner(op, "X.data", X.data)
+        counts = self._counts(op, X.lengths)
+        if sum(counts) != X.data.shape[0]:
+            raise ShapeError(
+                f"{op}: lengths must add up to the rows of data, {X.data.shape[0]}, got {sum(counts)}"
+            )
+        order = None if indices is None else self._order(op, indices, len(counts))
+        falling = counts if order is None else [counts[n] for n in order]
+        if order is not None and falling != sorted(falling, reverse=True):
+            raise ShapeError(f"{op}: indices must put the longest first, got the lengths {falling[:10]}")
+        return self._side_by_side([X.data], counts, order)
+
+    def padded2ragged(self, padded: Padded) -> Ragged:
+        """The sequences that `ragged2padded` put side by side one after another, in their old order.
+
+        padded: N sequences. Returns Ragged, with lengths of int32. Raises ShapeError for lengths or indices out
+        of range.
+        """
+        data, counts = self._one_after_another("padded2ragged", padded)
+        return Ragged(data, self.backend.asarray(counts, "int32"))
+
+    def _side_by_side(self, pieces: Sequence[Array], counts: list[int], order: list[int] | None) -> Padded:
+        indices, sizes, lengths, rows = self.backend.host.padding(counts, order)
+        # The last row is the zero of every step that a sequence does not have.
+        data = self._rows([*pieces, self._zeros(1, pieces[0])], rows)
+        return Padded(data, *self.backend.from_host([x.astype("int32") for x in (sizes, lengths, indices)]))
+
+    def _one_after_another(self, op: str, padded: Padded) -> tuple[Array, list[int]]:
         self.check_owner(op, "padded.data", padded.data)
-        lengths, indices = self._counts(op, padded.lengths), self._counts(op, padded.indices)
-        self._fit(op, lengths, padded.data.shape[1], padded.data.shape[0])
-        if sorted(indices) != list(range(len(indices))):
-            raise ShapeError(f"{op}: indices must be each number below {len(indices)} once, got {indices[:10]}")
-        found = dict(zip(indices, range(len(indices)), strict=True))
-        return [padded.data[: lengths[found[n]], found[n]] for n in range(len(indices))]
+        lengths, (longest, count) = self._counts(op, padded.lengths), padded.data.shape[:2]
+        self._fit(op, lengths, count, longest)
+        order = self._order(op, padded.indices, count)
+        counts, rows = self.backend.host.unpadding(lengths, order)
+        return self._rows([padded.data], rows, merged=True), counts.tolist()
+
+    def _order(self, op: str, indices: Ints1d, count: int) -> list[int]:
+        order = self._counts(op, indices)
+        if sorted(order) != list(range(count)):
+            raise ShapeError(f"{op}: indices must be each number below {count} once, got {order[:10]}")
+        return order
+
+    def _rows(self, pieces: list[Array], rows: Any, *, merged: bool = False) -> Array:
+        """The rows of the pieces one after another, with numbers that the host gives; `merged` counts the rows
+        of a piece along its first two dimensions."""
+        free, pieces = self._movable(pieces)
+        xp = self.backend.host.namespace if free else self.xp
+        whole = pieces[0] if len(pieces) == 1 else xp.concatenate(pieces)
+        if merged:
+            whole = whole.reshape((whole.shape[0] * whole.shape[1], *whole.shape[2:]))
+        taken: Array = xp.take(whole, rows if free else self.backend.from_host([rows])[0], axis=0)
+        return self._back(taken) if free else taken
+
+    def _back(self, moved: Array) -> Array:
+        array: Array = self.backend.from_host([moved])[0]
+        return array
+
+    def _movable(self, arrays: Sequence[Array]) -> tuple[bool, list[Any]]:
+        """Whether rows may be moved about on the host, and the arrays there: a compiler that shares its memory
+        would compile anew for each new list of lengths."""
+        if self.backend.reads_host_memory and not any(map(self.backend.is_traced, arrays)):
+            return True, [self.backend.to_numpy(array) for array in arrays]
+        return False, list(arrays)
 
     def _alike(self, op: str, arrays: Sequence[Array]) -> None:
         for n, array in enumerate(arrays):
@@ -138,6 +205,9 @@ class SequenceOps(LengthOps):
                 raise DTypeError(
                     f"{op}: array {n} is {array.dtype} and array 0 is {arrays[0].dtype}: convert one of them"
                 )
+
+    def _numbers(self, op: str, lengths: Ints1d | Sequence[int]) -> list[int]:
+        return self._counts(op, lengths) if isinstance(lengths, Array) else list(lengths)
 
     def _counts(self, op: str, lengths: Ints1d) -> list[int]:
         self._ints(op, lengths=lengths)
@@ -157,8 +227,9 @@ class SequenceOps(LengthOps):
             raise ShapeError(f"{op}: lengths must be from 0 to {longest}, got {wrong}")
 
     def _joined(self, arrays: list[Array]) -> Array:
-        joined: Array = self.xp.concatenate(arrays)
-        return joined
+        free, pieces = self._movable(arrays)
+        joined: Array = (self.backend.host.namespace if free else self.xp).concatenate(pieces)
+        return self._back(joined) if free else joined
 
     def _zeros(self, rows: int, like: Array) -> Array:
         zeros: Array = self.backend.alloc((rows, *like.shape[1:]), like.dtype, zeros=True)

@@ -76,6 +76,11 @@ class JaxBackend(Backend):
     def to_numpy(self, array: Any) -> Any:
         return as_host_array(jax.device_get(array))
 
+    def from_host(self, arrays: list[Any]) -> list[Any]:
+        with jax.enable_x64(True):
+            placed: list[Any] = jax.device_put(arrays, self._jax_device)
+        return placed
+
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return jnp.zeros(tuple(shape), dtype=dtype, device=self._jax_device)
 

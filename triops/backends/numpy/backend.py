@@ -51,6 +51,9 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Any) -> Any:
         return np.asarray(array)
 
+    def from_host(self, arrays: list[Any]) -> list[Any]:
+        return arrays
+
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return (np.zeros if zeros else np.empty)(tuple(shape), dtype=dtype)
 

@@ -15,7 +15,8 @@ __all__ = ["add"]
 class add(Parallel):
     """Y = f₁(X) + f₂(X) + …. `f + g` is `add(f, g)`.
 
-    X: whatever the layers take. The layers' outputs and Y: one shape. The gradients of X add up.
+    X: whatever the layers take. The layers' outputs and Y: one shape, or lists, Ragged or Padded of
+    arrays that are. The gradients of X add up.
     """
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:

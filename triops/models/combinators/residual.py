@@ -17,7 +17,7 @@ __all__ = ["residual"]
 class residual(Combinator):
     """Y = X + f(X). He et al. 2016, Deep Residual Learning for Image Recognition.
 
-    X, Y: arrays of one shape, or lists of them. A layer that does not know its width takes X's.
+    X, Y: arrays of one shape, lists of them, Ragged or Padded. A layer that does not know its width takes X's.
     """
 
     def __init__(self, layer: Model) -> None:

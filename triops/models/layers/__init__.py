@@ -30,7 +30,15 @@ from triops.models.layers.hidden import (
 from triops.models.layers.layernorm import LayerNorm
 from triops.models.layers.linear import Linear
 from triops.models.layers.maxout import Maxout
+from triops.models.layers.reduce import (
+    reduce_first,
+    reduce_last,
+    reduce_max,
+    reduce_mean,
+    reduce_sum,
+)
 from triops.models.layers.softmax import Softmax
+from triops.models.layers.window import expand_window
 
 __all__ = [
     "ClippedLinear",
@@ -57,7 +65,13 @@ __all__ = [
     "Softplus",
     "Swish",
     "Tanh",
+    "expand_window",
     "noop",
+    "reduce_first",
+    "reduce_last",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_sum",
     "sigmoid_activation",
     "softmax_activation",
 ]

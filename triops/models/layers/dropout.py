@@ -17,10 +17,10 @@ class Dropout(Model):
     """Y = X mask, where an entry of the mask is 0 with probability `rate`, else 1/(1-rate). Srivastava et al.
     2014, Dropout.
 
-    X: an array of floats, or a list of them; Y: as X. `rate` None takes the rate that `begin_update` is given
-    as `drop`; a number holds whatever `drop` is, and can be changed in `attrs["dropout_rate"]`. Nothing is
-    dropped in `predict`, or while `attrs["is_enabled"]` is False. The masks follow from the seed that
-    `initialize` gets and from how many were drawn, alike on every backend.
+    X: an array of floats, a list of them, Ragged or Padded; Y: as X. `rate` None takes the rate that
+    `begin_update` is given as `drop`; a number holds whatever `drop` is, and can be changed in
+    `attrs["dropout_rate"]`. Nothing is dropped in `predict`, or while `attrs["is_enabled"]` is False. The masks
+    follow from the seed that `initialize` gets and from how many were drawn, alike on every backend.
     """
 
     def __init__(self, rate: float | None = None) -> None:

@@ -48,6 +48,9 @@ from triops.models.layers import (
     Logistic,
     Maxout,
     Mish,
+    MultiHeadAttention,
+    ParametricAttention,
+    PositionEncode,
     Relu,
     ReluK,
     Sigmoid,
@@ -75,6 +78,7 @@ from triops.models.losses import (
 from triops.models.model import Model
 from triops.models.optimizers import SGD, Adam, AdamW, Optimizer, RAdam
 from triops.models.seeds import fix_random_seed
+from triops.models.transformer import TransformerEncoderLayer
 
 __all__ = [
     "SGD",
@@ -103,7 +107,10 @@ __all__ = [
     "Maxout",
     "Mish",
     "Model",
+    "MultiHeadAttention",
     "Optimizer",
+    "ParametricAttention",
+    "PositionEncode",
     "RAdam",
     "Relu",
     "ReluK",
@@ -113,6 +120,7 @@ __all__ = [
     "Softplus",
     "Swish",
     "Tanh",
+    "TransformerEncoderLayer",
     "add",
     "chain",
     "check_gradient",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ops.activations import ACTIVATIONS, ELEMENTWISE
+from benchmarks.ops.attention import ATTENTION
 from benchmarks.ops.case import Case, floats
 
 __all__ = ["CASES"]
@@ -376,4 +377,4 @@ _OTHERS = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *_OTHERS)
+CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *ATTENTION, *_OTHERS)

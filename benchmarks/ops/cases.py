@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ops.activations import ACTIVATIONS, ELEMENTWISE
+from benchmarks.ops.attention import ATTENTION
 from benchmarks.ops.case import Case, floats
 from benchmarks.ops.recurrent import RECURRENT
 
@@ -377,4 +378,4 @@ _OTHERS = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *_OTHERS, *RECURRENT)
+CASES: tuple[Case, ...] = (*_LINEAR, *ACTIVATIONS, *_BY_ROWS, *ATTENTION, *_OTHERS, *RECURRENT)

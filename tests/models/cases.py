@@ -258,6 +258,47 @@ class Difference(Model):
         return X[0] - X[1], lambda dY, sgd=None: (dY, -dY)
 
 
+def attended(by_sequence: Callable[[Model, Any], Any], form: str) -> Callable[[Model, Any], Any]:
+    """What mixes the rows of each sequence; an array is one."""
+    if form == "array":
+        return by_sequence
+    return lambda model, X: np.concatenate([by_sequence(model, x) for x in sequences(X)])
+
+
+def multi_head(model: Model, X: Any) -> Any:
+    """Head by head."""
+    params, heads = named_params(model), model.get_dim("nH")
+    Q, K, V = (X @ W.T + b for W, b in zip(params["W"], params["b"], strict=True))
+    hidden = np.full((len(X), len(X)), -np.inf) if model.attrs["causal"] else np.zeros((len(X), len(X)))
+    outputs = []
+    for q, k, v in zip(*(np.split(x, heads, axis=1) for x in (Q, K, V)), strict=True):
+        outputs.append(softmax(q @ k.T / math.sqrt(q.shape[1]) + np.triu(hidden, 1)) @ v)
+    return np.concatenate(outputs, axis=1) @ params["Wo"].T + params["bo"]
+
+
+def parametric_attention(model: Model, X: Any) -> Any:
+    return X * softmax(X @ named_params(model)["Q"])[:, None]
+
+
+def with_positions(model: Model, X: Any) -> Any:
+    t, width = np.arange(len(X)), X.shape[1]
+    columns = [
+        np.cos(t / model.attrs["period"] ** ((j - 1) / width))
+        if j % 2
+        # The last one of an odd width has no partner, and takes the pair before it.
+        else np.sin(t / model.attrs["period"] ** ((j - (2 if j + 1 == width else 0)) / width))
+        for j in range(width)
+    ]
+    return X + np.array(columns).T
+
+
+def transformer(model: Model, X: Any) -> Any:
+    attention, rows = (layer.layers[0] for layer in model.layers)
+    norm, gelu_layer, linear, _ = rows.layers[0].layers
+    X = X + multi_head(attention.layers[1], layer_norm(attention.layers[0].layers[0], X))
+    return X + affine(linear, hidden(gelu)(gelu_layer, layer_norm(norm, X)))
+
+
 _POOLS: dict[str, Callable[[Any], Any]] = {
     "first": lambda x: x[0],
     "last": lambda x: x[-1],
@@ -551,5 +592,52 @@ CASES = [
         ),
         both_ways,
         form="padded",
+    ),
+    *(
+        LayerCase(
+            "MultiHeadAttention",
+            partial(
+                models.MultiHeadAttention,
+                heads=2,
+                causal=form == "list",
+                dropout=0.4 if form == "padded" else None,
+            ),
+            attended(multi_head, form),
+            label=form,
+            form=form,
+        )
+        for form, rate in (("array", None), ("list", None), ("ragged", None), ("padded", 0.4))
+    ),
+    *(
+        LayerCase(
+            name,
+            make,
+            attended(meaning, form),
+            nO=NI,
+            sized=name != "PositionEncode",
+            label=form,
+            form=form,
+        )
+        for name, make, meaning, forms in (
+            (
+                "ParametricAttention",
+                lambda nO=None, nI=None: models.ParametricAttention(nI),
+                parametric_attention,
+                ("array", "ragged", "list"),
+            ),
+            (
+                "PositionEncode",
+                without_dims(models.PositionEncode),
+                with_positions,
+                ("array", "ragged", "padded"),
+            ),
+            (
+                "TransformerEncoderLayer",
+                lambda nO=None, nI=None: models.TransformerEncoderLayer(NI, heads=5, hidden=7),
+                transformer,
+                ("array", "ragged", "list", "padded"),
+            ),
+        )
+        for form in forms
     ),
 ]

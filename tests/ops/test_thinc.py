@@ -72,6 +72,23 @@ def test_softmax_as_thinc(thinc_ops: Any) -> None:
     )
 
 
+def test_softmax_sequences_as_thinc(thinc_ops: Any) -> None:
+    lengths = np.array([0, 3, 1, 0, 40, 2, 0], dtype="int32")
+    X, dY = np.random.default_rng(12).normal(0, 4, (2, 46, 5))
+    ops = get_ops("numpy")
+    Y = ops.softmax_sequences(X, lengths)
+    np.testing.assert_allclose(Y, thinc_ops.softmax_sequences(X, lengths), rtol=1e-12)
+    ours, theirs = (peer.backprop_softmax_sequences(dY, Y, lengths) for peer in (ops, thinc_ops))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-15)
+
+
+def test_softmax_sequences_does_not_stop_at_20(thinc_ops: Any) -> None:
+    """Thinc clips X to ±20, and so gives 30 and 40 equal shares."""
+    X, lengths = np.array([[30.0], [40.0]]), np.array([2], dtype="int32")
+    assert thinc_ops.softmax_sequences(X, lengths)[1, 0] == 0.5
+    assert get_ops("numpy").softmax_sequences(X, lengths)[0, 0] == pytest.approx(1 / (1 + np.exp(10)), rel=1e-12)
+
+
 def test_maxout_as_thinc(thinc_ops: Any) -> None:
     X = np.random.default_rng(3).normal(0, 1, (5, 4, 3)).astype("float32")
     dY = np.random.default_rng(4).normal(0, 1, (5, 4)).astype("float32")

@@ -63,6 +63,9 @@ from triops.models.layers import (
     Logistic,
     Maxout,
     Mish,
+    MultiHeadAttention,
+    ParametricAttention,
+    PositionEncode,
     Relu,
     ReluK,
     Sigmoid,
@@ -91,6 +94,7 @@ from triops.models.losses import (
 from triops.models.model import Model
 from triops.models.optimizers import SGD, Adam, AdamW, Optimizer, RAdam
 from triops.models.seeds import fix_random_seed
+from triops.models.transformer import TransformerEncoderLayer
 
 __all__ = [
     "GRU",
@@ -122,7 +126,10 @@ __all__ = [
     "Maxout",
     "Mish",
     "Model",
+    "MultiHeadAttention",
     "Optimizer",
+    "ParametricAttention",
+    "PositionEncode",
     "RAdam",
     "Relu",
     "ReluK",
@@ -133,6 +140,7 @@ __all__ = [
     "SparseLinear",
     "Swish",
     "Tanh",
+    "TransformerEncoderLayer",
     "add",
     "array_getitem",
     "bidirectional",

@@ -12,10 +12,10 @@ __all__ = ["LengthOps"]
 class LengthOps(OpsBase):
     """What lengths, and the number of rows they stand for, must be."""
 
-    def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0) -> None:
+    def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths") -> None:
         """Check integers from `least` on that add up to `rows`: their values only where no device has to wait."""
-        self._ints(op, lengths=lengths)
-        self._rank(op, "lengths", lengths, 1)
+        self._ints(op, **{argument: lengths})
+        self._rank(op, argument, lengths, 1)
         total = 0
         if lengths.shape[0]:
             if not self.can_look(lengths):
@@ -23,9 +23,9 @@ class LengthOps(OpsBase):
             lowest, _, total = self.backend.extremes(lengths)
             if lowest < least:
                 hint = ": leave empty sequences out" if lowest == 0 else ""
-                raise ShapeError(f"{op}: lengths must all be {least} or more, got {lowest}{hint}")
+                raise ShapeError(f"{op}: {argument} must all be {least} or more, got {lowest}{hint}")
         if total != rows:
-            raise ShapeError(f"{op}: lengths must add up to the number of rows, {rows}, got {total}")
+            raise ShapeError(f"{op}: {argument} must add up to the number of rows, {rows}, got {total}")
 
     def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
         """The number of rows, from the lengths where it is not given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from triops.ops.activations import ActivationOps
 from triops.ops.arrays import ArrayOps
+from triops.ops.attention import AttentionOps
 from triops.ops.bags import BagOps
 from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
@@ -28,6 +29,7 @@ class Ops(
     MaxoutOps,
     BagOps,
     HashingOps,
+    AttentionOps,
     ReductionOps,
     WindowOps,
     RecurrentOps,

@@ -1,16 +1,17 @@
-"""Softmax, its logarithm, and the cross-entropy that starts from logits."""
+"""Softmax along an axis or down the rows of sequences, its logarithm, and the cross-entropy that starts from
+logits."""
 
 from __future__ import annotations
 
 from triops.errors import ArgumentError, ShapeError
-from triops.ops.base import OpsBase
-from triops.types import Floats1d, Floats2d, FloatsXd
+from triops.ops.lengths import LengthOps
+from triops.types import Floats1d, Floats2d, FloatsXd, Ints1d
 
 __all__ = ["SoftmaxOps"]
 
 
-class SoftmaxOps(OpsBase):
-    """softmax, log_softmax, cross_entropy and logloss."""
+class SoftmaxOps(LengthOps):
+    """softmax, softmax_sequences, log_softmax, cross_entropy and logloss."""
 
     def softmax(self, X: FloatsXd, axis: int = -1, temperature: float = 1.0) -> FloatsXd:
         """Y = exp(X/T) / Σ exp(X/T) along `axis`, T the temperature.
@@ -34,6 +35,35 @@ class SoftmaxOps(OpsBase):
         axis = self._axis("backprop_softmax", Y, axis)
         self._temperature("backprop_softmax", temperature)
         dX: FloatsXd = self._kernels["backprop_softmax"](dY, Y, axis=axis, temperature=float(temperature))
+        return dX
+
+    def softmax_sequences(self, Xs: Floats2d, lengths: Ints1d) -> Floats2d:
+        """Y[start_n + t, j] = exp(Xs[start_n + t, j]) / Σₛ exp(Xs[start_n + s, j]), a softmax down the rows of
+        each sequence, every column apart, without overflow.
+
+        Xs: (T, W), the rows of N sequences one after another. lengths: (N,) integers of 0 or more that add up to
+        T. Returns Y: (T, W). A column without a finite largest entry in a sequence gives NaN there. Half
+        precision adds up in float32. Raises ShapeError for lengths that are negative or do not add up, where
+        they lie on the host; elsewhere a sequence that reaches past the rows gives NaN, and rows past the last
+        sequence give 0. Unlike Thinc, which takes whatever is beyond ±20 for ±20.
+        """
+        self._floats("softmax_sequences", Xs=Xs)
+        self._rank("softmax_sequences", "Xs", Xs, 2)
+        self._lengths("softmax_sequences", lengths, Xs.shape[0])
+        Y: Floats2d = self._kernels["softmax_sequences"](Xs, lengths)
+        return Y
+
+    def backprop_softmax_sequences(self, dY: Floats2d, Y: Floats2d, lengths: Ints1d) -> Floats2d:
+        """dX = Y (dY - Σ Y dY), the sum down the rows of each sequence, every column apart.
+
+        dY: (T, W). Y: the output of `softmax_sequences`, (T, W). lengths: as given to it. Returns dX: (T, W).
+        """
+        op = "backprop_softmax_sequences"
+        self._floats(op, dY=dY, Y=Y)
+        self._rank(op, "dY", dY, 2)
+        self._shape(op, "Y", Y, tuple(dY.shape), "as dY")
+        self._lengths(op, lengths, dY.shape[0])
+        dX: Floats2d = self._kernels[op](dY, Y, lengths)
         return dX
 
     def log_softmax(self, X: FloatsXd, axis: int = -1) -> FloatsXd:

@@ -3,6 +3,7 @@ file. An op without a row fails `tests.ops.test_table`."""
 
 from tests.ops.cases import (
     activations,
+    attention,
     bags,
     embedding,
     hashing,
@@ -13,6 +14,7 @@ from tests.ops.cases import (
     recurrent,
     reductions,
     softmax,
+    softmax_sequences,
     updates,
     windows,
 )
@@ -24,6 +26,8 @@ FAMILIES = (
     activations,
     linear,
     softmax,
+    softmax_sequences,
+    attention,
     normalization,
     maxout,
     embedding,

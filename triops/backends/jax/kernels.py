@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from triops.backends.jax.attention import attention, backprop_attention
+
 __all__ = ["KERNELS"]
 
 
@@ -111,6 +113,32 @@ def _sum_type(X: Any) -> Any:
     return jnp.float32 if X.dtype.itemsize < 4 else X.dtype
 
 
+def softmax_sequences(Xs: Any, lengths: Any) -> Any:
+    wide = Xs.astype(_sum_type(Xs))
+    exps = jnp.exp(wide - _of_own(jax.ops.segment_max, wide, lengths))
+    return _within(exps / _of_own(jax.ops.segment_sum, exps, lengths), lengths).astype(Xs.dtype)
+
+
+def backprop_softmax_sequences(dY: Any, Y: Any, lengths: Any) -> Any:
+    dY, shares = dY.astype(_sum_type(dY)), Y.astype(_sum_type(Y))
+    return _within(shares * (dY - _of_own(jax.ops.segment_sum, shares * dY, lengths)), lengths).astype(Y.dtype)
+
+
+def _of_own(reduce: Callable[..., Any], X: Any, lengths: Any) -> Any:
+    """What X is reduced to over the sequence of each row; the rows that belong to none are one sequence more."""
+    _, segments = _segments(lengths, X.shape[0])
+    return reduce(X, segments, num_segments=lengths.shape[0] + 1, indices_are_sorted=True)[segments]
+
+
+def _within(rows: Any, lengths: Any) -> Any:
+    """0 for rows of no sequence, and NaN throughout a sequence that reaches past the rows."""
+    if lengths.shape[0] == 0:
+        return jnp.zeros_like(rows)
+    ends, segments = _segments(lengths, rows.shape[0])
+    whole = jnp.take(ends <= rows.shape[0], segments, mode="clip")[:, None]
+    return jnp.where((segments < lengths.shape[0])[:, None], jnp.where(whole, rows, jnp.nan), 0)
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
     "batched_gemm": batched_gemm,
@@ -125,4 +153,8 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "reduce_sum": reduce_sum,
     "reduce_mean": reduce_mean,
     "reduce_max": reduce_max,
+    "attention": attention,
+    "backprop_attention": backprop_attention,
+    "softmax_sequences": softmax_sequences,
+    "backprop_softmax_sequences": backprop_softmax_sequences,
 }

@@ -1,5 +1,6 @@
 """One layer a file; activations that differ only in their function share one."""
 
+from triops.models.layers.attention import MultiHeadAttention, ParametricAttention
 from triops.models.layers.dropout import Dropout
 from triops.models.layers.elementwise import (
     Logistic,
@@ -33,6 +34,7 @@ from triops.models.layers.layernorm import LayerNorm
 from triops.models.layers.linear import Linear
 from triops.models.layers.lstm import LSTM
 from triops.models.layers.maxout import Maxout
+from triops.models.layers.position import PositionEncode
 from triops.models.layers.reduce import (
     reduce_first,
     reduce_last,
@@ -65,6 +67,9 @@ __all__ = [
     "Logistic",
     "Maxout",
     "Mish",
+    "MultiHeadAttention",
+    "ParametricAttention",
+    "PositionEncode",
     "Relu",
     "ReluK",
     "Sigmoid",

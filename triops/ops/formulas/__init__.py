@@ -8,6 +8,7 @@ kernel is tested against.
 
 from triops.ops.formulas import (
     activations,
+    attention,
     bags,
     embedding,
     hashing,
@@ -27,6 +28,7 @@ from triops.ops.formulas.registry import FORMULAS
 __all__ = [
     "FORMULAS",
     "activations",
+    "attention",
     "bags",
     "embedding",
     "hashing",

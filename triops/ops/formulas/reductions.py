@@ -12,28 +12,30 @@ from typing import Any
 from triops.ops.formulas.registry import formula
 from triops.ops.formulas.segments import ends_of, rows_at, segments_of, sum_type
 
+__all__ = ["reduce_max", "spread", "sums_of"]
+
 _NAN = float("nan")
 
 
 @formula
 def reduce_sum(xp: Any, X: Any, lengths: Any) -> Any:
-    return _sums(xp, X, lengths).astype(X.dtype)
+    return sums_of(xp, X, lengths).astype(X.dtype)
 
 
 @formula
 def backprop_reduce_sum(xp: Any, d_sums: Any, lengths: Any, *, rows: int) -> Any:
-    return _spread(xp, d_sums, segments_of(xp, lengths, rows))
+    return spread(xp, d_sums, segments_of(xp, lengths, rows))
 
 
 @formula
 def reduce_mean(xp: Any, X: Any, lengths: Any) -> Any:
-    return _over(xp, _sums(xp, X, lengths), lengths).astype(X.dtype)
+    return _over(xp, sums_of(xp, X, lengths), lengths).astype(X.dtype)
 
 
 @formula
 def backprop_reduce_mean(xp: Any, d_means: Any, lengths: Any, *, rows: int) -> Any:
     shares = _over(xp, d_means.astype(sum_type(d_means.dtype)), lengths).astype(d_means.dtype)
-    return _spread(xp, shares, segments_of(xp, lengths, rows))
+    return spread(xp, shares, segments_of(xp, lengths, rows))
 
 
 @formula
@@ -64,7 +66,7 @@ def backprop_reduce_max(xp: Any, d_maxes: Any, which: Any, lengths: Any, *, rows
     starts = ends_of(xp, lengths) - lengths.astype("int32")
     winners = rows_at(xp, which.astype("int32") + starts[:, None], segments)
     won = winners == xp.arange(rows, dtype="int32")[:, None]
-    return xp.where(won, _spread(xp, d_maxes, segments), 0)
+    return xp.where(won, spread(xp, d_maxes, segments), 0)
 
 
 @formula
@@ -92,7 +94,8 @@ def backprop_reduce_last(xp: Any, d_lasts: Any, lasts: Any, *, rows: int) -> Any
     return _placed(xp, d_lasts, lasts, rows)
 
 
-def _sums(xp: Any, X: Any, lengths: Any) -> Any:
+def sums_of(xp: Any, X: Any, lengths: Any) -> Any:
+    """The sum of each sequence's rows, float32 for half precision."""
     rows = X.shape[0]
     segments = segments_of(xp, lengths, rows)
     totals = X.astype(sum_type(X.dtype))
@@ -116,7 +119,8 @@ def _sound(lengths: Any, ends: Any, rows: int) -> Any:
     return ((lengths > 0) & (ends <= rows))[:, None]
 
 
-def _spread(xp: Any, d_reduced: Any, segments: Any) -> Any:
+def spread(xp: Any, d_reduced: Any, segments: Any) -> Any:
+    """For each row what its sequence has, and 0 for a row of no sequence."""
     there = (segments < d_reduced.shape[0])[:, None]
     return xp.where(there, rows_at(xp, d_reduced, segments), 0)
 

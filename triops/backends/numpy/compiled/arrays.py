@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "rows"]
+__all__ = ["flat", "matrix", "rows", "starts_of"]
 
 
 def flat(array: Any) -> Any:
@@ -18,6 +18,18 @@ def flat(array: Any) -> Any:
 def rows(array: Any) -> Any:
     """All but the last dimension as one."""
     return (array if array.flags.carray else _behaved(array)).reshape(-1, array.shape[-1])
+
+
+def matrix(array: Any) -> Any:
+    """The array in its own shape."""
+    return flat(array).reshape(array.shape)
+
+
+def starts_of(lengths: Any) -> Any:
+    """The first row of each sequence, and the number of all rows."""
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:], dtype=np.int64)
+    return starts
 
 
 class _Memory:

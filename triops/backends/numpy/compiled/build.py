@@ -25,7 +25,7 @@ import numpy as np
 from triops.backends.numpy.compiled.cache import cache_of, is_cached
 from triops.backends.numpy.compiled.threads import kernel_threads
 
-__all__ = ["FAST", "FASTER", "Kernel", "count_compiled", "inlined", "on_one_thread", "summed"]
+__all__ = ["FAST", "FASTER", "Kernel", "called", "count_compiled", "inlined", "on_one_thread", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -43,6 +43,11 @@ def inlined(function: F) -> F:
 def summed(function: F) -> F:
     """A function of a row that sums it up: the only place where the order of a sum is free."""
     return numba.njit(fastmath=set(FASTER), error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def called(function: F) -> F:
+    """A function of whole blocks, with loops of its own."""
+    return numba.njit(fastmath=set(FAST), error_model="numpy")(function)  # type: ignore[no-any-return]
 
 
 _HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, matrix, starts_of
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F, I
 
@@ -109,22 +109,22 @@ def reduce_max(X: Any, lengths: Any) -> tuple[Any, Any]:
     shape = (len(lengths), X.shape[1])
     Y, which = np.empty(shape, np.float32), np.empty(shape, np.int32)
     if Y.size:
-        _max(len(Y), _matrix(X), _starts(lengths), Y, which)
+        _max(len(Y), matrix(X), starts_of(lengths), Y, which)
     return Y, which
 
 
 def backprop_reduce_max(d_maxes: Any, which: Any, lengths: Any, *, rows: int) -> Any:
     dX = np.empty((rows, d_maxes.shape[1]), np.float32)
     if dX.size:
-        winners = _matrix(which.astype(np.int32, copy=False))
-        _backprop_max(len(d_maxes), _matrix(d_maxes), winners, _starts(lengths), dX)
+        winners = matrix(which.astype(np.int32, copy=False))
+        _backprop_max(len(d_maxes), matrix(d_maxes), winners, starts_of(lengths), dX)
     return dX
 
 
 def seq2col(X: Any, lengths: Any, *, nW: int) -> Any:
     Y = np.empty((X.shape[0], (2 * nW + 1) * X.shape[1]), np.float32)
     if Y.size:
-        _window(len(Y), _matrix(X), *_bounds(lengths, len(X)), Y.reshape(len(Y), 2 * nW + 1, -1), nW)
+        _window(len(Y), matrix(X), *_bounds(lengths, len(X)), Y.reshape(len(Y), 2 * nW + 1, -1), nW)
     return Y
 
 
@@ -139,18 +139,8 @@ def backprop_seq2col(dY: Any, lengths: Any, *, nW: int) -> Any:
 def _summed(X: Any, lengths: Any, *, mean: bool) -> Any:
     Y = np.empty((len(lengths), X.shape[1]), np.float32)
     if Y.size:
-        _sum(len(Y), _matrix(X), _starts(lengths), Y, mean)
+        _sum(len(Y), matrix(X), starts_of(lengths), Y, mean)
     return Y
-
-
-def _matrix(array: Any) -> Any:
-    return flat(array).reshape(array.shape)
-
-
-def _starts(lengths: Any) -> Any:
-    starts = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:], dtype=np.int64)
-    return starts
 
 
 def _bounds(lengths: Any, rows: int) -> tuple[Any, Any]:
@@ -158,7 +148,7 @@ def _bounds(lengths: Any, rows: int) -> tuple[Any, Any]:
     if lengths is None:
         return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)
     counts = lengths.astype(np.int64, copy=False)
-    starts = _starts(counts)
+    starts = starts_of(counts)
     return np.repeat(starts[:-1], counts), np.repeat(starts[1:], counts)
 
 

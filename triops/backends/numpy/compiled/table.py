@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from triops.backends.numpy.compiled.attention import ATTENTION
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
@@ -12,6 +13,7 @@ from triops.backends.numpy.compiled.random import RANDOM
 from triops.backends.numpy.compiled.recurrent import RECURRENT
 from triops.backends.numpy.compiled.reductions import REDUCTIONS
 from triops.backends.numpy.compiled.rows import ROWS
+from triops.backends.numpy.compiled.sequences import SEQUENCES
 from triops.backends.numpy.compiled.tables import TABLES
 from triops.backends.numpy.compiled.updates import UPDATES
 
@@ -25,6 +27,8 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **HASHING,
     **REDUCTIONS,
     **RECURRENT,
+    **SEQUENCES,
+    **ATTENTION,
     **RANDOM,
     **UPDATES,
 }

@@ -1,0 +1,77 @@
+"""Softmax down the rows of each sequence. Loops run along the columns, threads over sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.arrays import matrix, starts_of
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
+
+__all__ = ["SEQUENCES"]
+
+_THRESHOLD = 8  # sequences from which a second thread pays
+_LOWEST_KEY = I(-(2**31))
+
+
+def softmax_of_sequences(X: Any, starts: Any, Y: Any, tops: Any, totals: Any, start: int) -> None:
+    for n in range(tops.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        for j in range(X.shape[1]):
+            tops[n, j] = _LOWEST_KEY
+            totals[n, j] = F(0)
+        for t in range(first, end):
+            for j in range(X.shape[1]):
+                tops[n, j] = max(tops[n, j], order(X[t, j]))
+        for t in range(first, end):
+            for j in range(X.shape[1]):
+                x = X[t, j] - unorder(tops[n, j])
+                e = keep_nan(x, exp(x))
+                Y[t, j] = e
+                totals[n, j] += e
+        for t in range(first, end):
+            for j in range(X.shape[1]):
+                Y[t, j] /= totals[n, j]
+
+
+def backprop_softmax_of_sequences(dY: Any, Y: Any, starts: Any, dX: Any, totals: Any, start: int) -> None:
+    for n in range(totals.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        for j in range(Y.shape[1]):
+            totals[n, j] = F(0)
+        for t in range(first, end):
+            for j in range(Y.shape[1]):
+                totals[n, j] += Y[t, j] * dY[t, j]
+        for t in range(first, end):
+            for j in range(Y.shape[1]):
+                dX[t, j] = Y[t, j] * (dY[t, j] - totals[n, j])
+
+
+_softmax = Kernel(softmax_of_sequences, globals(), {"tops": 1, "totals": 1}, threshold=_THRESHOLD)
+_backprop_softmax = Kernel(backprop_softmax_of_sequences, globals(), {"totals": 1}, threshold=_THRESHOLD)
+
+
+def softmax_sequences(Xs: Any, lengths: Any) -> Any:
+    Y = np.empty(Xs.shape, np.float32)
+    if Y.size:
+        shape = (len(lengths), Xs.shape[1])
+        tops, totals = np.empty(shape, np.int32), np.empty(shape, np.float32)
+        _softmax(len(lengths), matrix(Xs), starts_of(lengths), Y, tops, totals)
+    return Y
+
+
+def backprop_softmax_sequences(dY: Any, Y: Any, lengths: Any) -> Any:
+    dX = np.empty(Y.shape, np.float32)
+    if dX.size:
+        totals = np.empty((len(lengths), Y.shape[1]), np.float32)
+        _backprop_softmax(len(lengths), matrix(dY), matrix(Y), starts_of(lengths), dX, totals)
+    return dX
+
+
+SEQUENCES: Mapping[str, Callable[..., Any]] = {
+    "softmax_sequences": softmax_sequences,
+    "backprop_softmax_sequences": backprop_softmax_sequences,
+}

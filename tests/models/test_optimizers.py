@@ -153,6 +153,56 @@ def test_a_gradient_is_clipped_by_its_norm(ops: Ops) -> None:
     assert np.linalg.norm(to_numpy(SGD(1.0)(KEY, W, 10 * gradient)[0])) == pytest.approx(1, rel=1e-9)
 
 
+def test_all_gradients_are_clipped_by_one_norm(ops: Ops) -> None:
+    shapes = {(0, "W"): (3, 4), (0, "b"): (4,), (1, "W"): (2, 0)}
+    start = {key: ops.alloc(shape, dtype="float64") for key, shape in shapes.items()}
+    gradients = {key: floats(ops, *shape, seed=5, dtype="float64") for key, shape in shapes.items()}
+    norm = np.sqrt(sum(float(np.square(to_numpy(each)).sum()) for each in gradients.values()))
+    for clip, factor in ((0.5, 0.5 / norm), (2 * norm, 1), (0, 1)):
+        optimizer = SGD(1.0, grad_clip=0, global_clip=clip)
+        updated = optimizer.update_all({key: (start[key], gradients[key]) for key in shapes})
+        for key, W in updated.items():
+            np.testing.assert_allclose(to_numpy(W), -factor * to_numpy(gradients[key]), rtol=1e-9)
+
+
+@every_optimizer
+def test_all_at_once_is_one_after_the_other(make: Callable[[], Optimizer], ops: Ops) -> None:
+    shapes = {(0, "W"): (3, 4), (0, "b"): (4,), (1, "W"): (2, 0), (1, "b"): (5, 1)}
+    optimizers = [make(), make()]
+    weights = [{key: floats(ops, *shape, seed=key[0]) for key, shape in shapes.items()} for _ in optimizers]
+    for step in range(4):
+        # The last one joins later, and so its moments are younger.
+        keys = [key for key in shapes if step or key != (1, "b")]
+        gradients = {key: floats(ops, *shapes[key], seed=10 + step) for key in keys}
+        weights[0] |= optimizers[0].update_all({key: (weights[0][key], gradients[key]) for key in keys})
+        for key in keys:
+            weights[1][key], _ = optimizers[1](key, weights[1][key], gradients[key])
+    for key in shapes:
+        np.testing.assert_allclose(to_numpy(weights[0][key]), to_numpy(weights[1][key]), rtol=1e-6)
+    averages = [optimizer.averages for optimizer in optimizers]
+    assert averages[0] is not None
+    assert averages[0].keys() == averages[1].keys()
+
+
+def test_a_model_that_cannot_be_updated_keeps_its_weights(ops: Ops) -> None:
+    model = chain(Relu(4, NI), Linear(3, 4)).initialize()
+    _, backprop = model.begin_update(floats(ops, N, NI))
+    backprop(floats(ops, N, 3))
+    before, calls = params_of(model), []
+
+    def second_fails(key: Any, weights: Any, gradient: Any) -> Any:
+        calls.append(key)
+        if len(calls) == 2:
+            raise ZeroDivisionError("on purpose")
+        return weights + 1, gradient
+
+    with pytest.raises(ZeroDivisionError):
+        model.finish_update(second_fails)
+    for a, b in zip(params_of(model), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all(layer.has_grad("W") for layer in model.layers)
+
+
 def test_lr_scale_is_a_factor_on_one_call(ops: Ops) -> None:
     for make in (lambda rate: SGD(rate, L2=0.1, grad_clip=0), lambda rate: Adam(rate, L2=0.1)):
         np.testing.assert_allclose(run(make(0.1), ops, lr_scale=0.5), run(make(0.05), ops), rtol=1e-12)
@@ -267,7 +317,7 @@ def test_shapes_that_differ_are_named(ops: Ops) -> None:
     ):
         optimizer(KEY, W, W.T)
     optimizer(KEY, W, W)
-    with pytest.raises(ShapeError, match=r"mom1 must have shape \(4, 3\)"):
+    with pytest.raises(ShapeError, match=r"Adam: weights of \(0, 'W'\) had shape \(3, 4\).*got \(4, 3\)"):
         optimizer(KEY, W.T, W.T)
 
 
@@ -284,12 +334,13 @@ def test_dtypes_and_owners_that_differ_are_named(ops: Ops) -> None:
 def test_an_optimizer_that_fails_in_a_model_says_for_which_layer(ops: Ops) -> None:
     model = chain(Relu(4, NI), Linear(3, 4)).initialize()
     model.layers[1].set_grad("W", floats(ops, 2, 2))
-    with pytest.raises(ShapeError, match=r"^chain > 1:linear: SGD: gradient of"):
+    with pytest.raises(ShapeError, match=r"^chain > 1:linear: gradient of W: expected the param"):
         model.finish_update(SGD(0.1))
 
     def broken(key: Any, weights: Any, gradient: Any) -> Any:
         raise ZeroDivisionError("on purpose")
 
+    model.layers[1].set_grad("W", floats(ops, 3, 4))
     with pytest.raises(ZeroDivisionError) as caught:
         model.finish_update(broken)
     assert caught.value.__notes__ == ["in layer chain > 1:linear"]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from triops.errors import BackendUnavailable
 from triops.types import Array, DType, Shape
 
-__all__ = ["FLOAT_NAMES", "Backend", "Device"]
+__all__ = ["FLOAT_NAMES", "Backend", "Device", "each"]
 
 FLOAT_NAMES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
@@ -97,6 +97,12 @@ class Backend(ABC):
         """Whether a value can be looked at without waiting for a device."""
         return self.device.kind == "cpu"
 
+    def extremes(self, integers: Any) -> tuple[int, int, int]:
+        """The lowest, the highest and the sum of integers, of one at least. It waits for the device."""
+        # On the host, since JAX reduces no 64-bit integers unless all its defaults are 64-bit.
+        values = self.to_numpy(integers)
+        return int(values.min()), int(values.max()), int(values.sum())
+
     def is_traced(self, array: object) -> bool:
         """Whether `array` stands for a value that a compiler will know only later."""
         return False
@@ -119,6 +125,23 @@ class Backend(ABC):
         """What runs for an op: this backend's kernel of its name, or else its formula."""
         return self.kernels.get(name) or self.bind(formula)
 
+    def over_lists(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
+        """The kernel of an op for many sets of arrays in one call: it takes a tuple of lists, then the numbers
+        and settings that all share, and returns a list, or a tuple of lists where the op returns a tuple."""
+        return each(self.kernel(name, formula))
+
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
         """A formula as a kernel of this backend."""
         return partial(formula, self.xp)
+
+
+def each(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel over the arrays of lists, one after the other."""
+
+    def call(arrays: tuple[list[Any], ...], *numbers: Any, **settings: Any) -> Any:
+        results = [kernel(*items, *numbers, **settings) for items in zip(*arrays, strict=True)]
+        if not isinstance(results[0], tuple):
+            return results
+        return tuple(map(list, zip(*results, strict=True)))
+
+    return call

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from triops.errors import ArgumentError, ShapeError
 from triops.models import saving
-from triops.models.guard import guarded, locate, located
+from triops.models.guard import guarded, located
 from triops.models.inputs import InputChecks
 from triops.models.operators import Operators
 from triops.models.seeds import default_seed, derive_seed
@@ -137,28 +137,37 @@ class Model(InputChecks, Operators):
         return self.begin_update(X, drop=None)[0]
 
     def finish_update(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
-        """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, keep the weights
-        that it returns, and forget the gradient."""
+        """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, or all of them at once
+        to its `update_all` where it has one; keep the weights that it returns, and forget the gradients. Where
+        it raises, all weights and gradients stay."""
         if not callable(optimizer):
             raise ArgumentError(
                 f"finish_update: optimizer must be callable as (key, weights, gradient), got "
                 f"{type(optimizer).__name__}: take one such as Adam(), and give an optimizer of another library "
                 f"to the wrapper of its layers"
             )
+        found = {}
         for node in self.walk():
-            try:
-                node.update_params(optimizer)
-            except Exception as error:
-                locate(error, node)
-                locate(error, self)
-                raise
+            with located(self), located(node):
+                for name, (weights, gradient) in node.gradients_for(optimizer).items():
+                    found[node.id, name] = node, weights, gradient
+        if hasattr(optimizer, "update_all"):
+            updated = optimizer.update_all({key: (W, dW) for key, (_, W, dW) in found.items()})
+        else:
+            updated = {}
+            for key, (node, weights, gradient) in found.items():
+                with located(self), located(node):
+                    updated[key], _ = optimizer(key, weights, gradient)
+        for key, (node, _, _) in found.items():
+            node.set_param(key[1], updated[key])
+            del node._grads[key[1]]
 
-    def update_params(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
-        """`finish_update` for the parameters of this node alone."""
-        for name in list(self._grads):
-            weights, _ = optimizer((self.id, name), self.get_param(name), self._grads[name])
-            self.set_param(name, weights)
-            del self._grads[name]
+    def gradients_for(self, optimizer: Callable[..., tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+        """The parameters of this node alone that have a gradient, each with it, for `optimizer` to update. A
+        layer with an optimizer of its own makes its step here, and leaves nothing."""
+        for name, gradient in self._grads.items():
+            self.check_grad(name, gradient)
+        return {name: (self.get_param(name), gradient) for name, gradient in self._grads.items()}
 
     # -- initialization
 

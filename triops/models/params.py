@@ -89,6 +89,12 @@ class Params:
     def inc_grad(self, name: str, value: Any) -> None:
         """Add to a gradient; raises ShapeError and DTypeError where it is not of the parameter's shape and
         dtype."""
+        self.check_grad(name, value)
+        so_far = self._grads.get(name)
+        self._grads[name] = value if so_far is None else so_far + value
+
+    def check_grad(self, name: str, value: Any) -> None:
+        """Raise where an array is not as a gradient of this parameter has to be."""
         self.ops.check_owner(f"gradient of {name}", "value", value)
         W = self.get_param(name)
         if tuple(value.shape) != tuple(W.shape):
@@ -97,8 +103,6 @@ class Params:
             )
         if value.dtype != W.dtype:
             raise DTypeError(f"gradient of {name}: expected the parameter's dtype {W.dtype}, got {value.dtype}")
-        so_far = self._grads.get(name)
-        self._grads[name] = value if so_far is None else so_far + value
 
     def get_state(self, name: str, default: Any = None) -> Any:
         """A value that is kept between calls and saved, but not trained."""

@@ -34,6 +34,7 @@ class OpsBase:
         self._kernels: dict[str, Callable[..., Any]] = {
             name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
+        self._list_kernels: dict[str, Callable[..., Any]] = {}
 
     @property
     def name(self) -> str:

@@ -100,9 +100,7 @@ class EmbeddingOps(OpsBase):
     def _in_range(self, op: str, indices: IntsXd, nV: int) -> None:
         if indices.size == 0 or not self.can_look(indices):
             return
-        # On the host, since JAX reduces no 64-bit integers unless all its defaults are 64-bit.
-        values = self.backend.to_numpy(indices)
-        lowest, highest = int(values.min()), int(values.max())
+        lowest, highest, _ = self.backend.extremes(indices)
         if lowest < 0 or highest >= nV:
             wrong = lowest if lowest < 0 else highest
             raise ShapeError(

@@ -44,7 +44,7 @@ class HashingOps(OpsBase):
 
     def _longs(self, op: str, argument: str, array: Array) -> None:
         self.check_owner(op, argument, array)
-        if array.dtype.name not in ("uint64", "int64"):
+        if array.dtype.kind not in "iu" or array.dtype.itemsize != 8:
             raise DTypeError(
                 f"{op}: {argument} must be an array of uint64 or int64, got {array.dtype}: convert it with "
                 f"ops.asarray({argument}, dtype='uint64')"

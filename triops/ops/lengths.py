@@ -20,8 +20,7 @@ class LengthOps(OpsBase):
         if lengths.shape[0]:
             if not self.can_look(lengths):
                 return
-            values = self.backend.to_numpy(lengths)
-            lowest, total = int(values.min()), int(values.sum())
+            lowest, _, total = self.backend.extremes(lengths)
             if lowest < least:
                 hint = ": leave empty sequences out" if lowest == 0 else ""
                 raise ShapeError(f"{op}: lengths must all be {least} or more, got {lowest}{hint}")
@@ -30,11 +29,10 @@ class LengthOps(OpsBase):
 
     def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
         """The number of rows, from the lengths where it is not given."""
-        self._ints(op, lengths=lengths)
-        self._rank(op, "lengths", lengths, 1)
         if rows is None:
-            values = self._values(op, "lengths", lengths)
-            rows = max(0, int(values.sum()))
+            self._ints(op, lengths=lengths)
+            self._rank(op, "lengths", lengths, 1)
+            rows = max(0, int(self._values(op, "lengths", lengths).sum()))
         self._lengths(op, lengths, rows, least=least)
         return rows
 

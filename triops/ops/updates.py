@@ -1,50 +1,55 @@
-"""One step of an optimizer over one array. Moments and averages go in and come out: the ones given may be
-consumed, updated in place or freed, and must not be used again."""
+"""One step of an optimizer over one array, or over all of a model's in one call. Moments and averages go in and
+come out: the ones given may be consumed, updated in place or freed, and must not be used again."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from triops.errors import ArgumentError
+from triops.errors import ArgumentError, DTypeError, ShapeError
 from triops.ops.base import OpsBase
+from triops.ops.formulas import FORMULAS
 from triops.types import FloatsXd
 
 __all__ = ["UpdateOps"]
 
+Weights = TypeVar("Weights", FloatsXd, list[FloatsXd])
+
 
 class UpdateOps(OpsBase):
-    """sgd, adam, radam, clipping and averages. `decay` is the share of the weights that a step takes off,
-    learn_rate · L2 in AdamW (Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization)."""
+    """sgd, adam, radam, clipping and averages. Where one array is expected, lists of as many arrays do as well:
+    each is updated for itself, and lists are returned. `decay` is the share of the weights that a step takes
+    off, learn_rate · L2 in AdamW (Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization)."""
 
-    def sgd(self, weights: FloatsXd, gradient: FloatsXd, learn_rate: float, decay: float = 0.0) -> FloatsXd:
+    def sgd(self, weights: Weights, gradient: Weights, learn_rate: float, decay: float = 0.0) -> Weights:
         """W ← (1 - decay) W - learn_rate dW.
 
         weights, gradient: one shape. Returns the new weights.
         """
         self._same("sgd", weights=weights, gradient=gradient)
-        W: FloatsXd = self._kernels["sgd"](weights, gradient, float(learn_rate), 1.0 - decay)
+        W: Weights = self._each("sgd", (weights, gradient), float(learn_rate), 1.0 - decay)
         return W
 
     def sgd_momentum(
         self,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        velocity: FloatsXd,
+        weights: Weights,
+        gradient: Weights,
+        velocity: Weights,
         learn_rate: float,
         momentum: float,
         decay: float = 0.0,
         nesterov: bool = False,
-    ) -> tuple[FloatsXd, FloatsXd]:
+    ) -> tuple[Weights, Weights]:
         """v ← momentum v + dW; W ← (1 - decay) W - learn_rate s, where s is v, or dW + momentum v for
         Nesterov's. Sutskever et al. 2013, On the importance of initialization and momentum.
 
         weights, gradient, velocity: one shape. Returns the new weights and velocity.
         """
         self._same("sgd_momentum", weights=weights, gradient=gradient, velocity=velocity)
-        W, velocity = self._kernels["sgd_momentum"](
-            weights,
-            gradient,
-            velocity,
+        W, velocity = self._each(
+            "sgd_momentum",
+            (weights, gradient, velocity),
             float(learn_rate),
             float(momentum),
             1.0 - decay,
@@ -54,17 +59,17 @@ class UpdateOps(OpsBase):
 
     def adam(
         self,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        mom1: FloatsXd,
-        mom2: FloatsXd,
+        weights: Weights,
+        gradient: Weights,
+        mom1: Weights,
+        mom2: Weights,
         beta1: float,
         beta2: float,
         eps: float,
         learn_rate: float,
         step: int,
         decay: float = 0.0,
-    ) -> tuple[FloatsXd, FloatsXd, FloatsXd]:
+    ) -> tuple[Weights, Weights, Weights]:
         """m ← β₁ m + (1-β₁) dW; v ← β₂ v + (1-β₂) dW²;
         W ← (1 - decay) W - learn_rate (m / (1-β₁ᵗ)) / (√(v / (1-β₂ᵗ)) + eps), t = step.
 
@@ -73,11 +78,9 @@ class UpdateOps(OpsBase):
         """
         self._same("adam", weights=weights, gradient=gradient, mom1=mom1, mom2=mom2)
         self._step("adam", step)
-        W, mom1, mom2 = self._kernels["adam"](
-            weights,
-            gradient,
-            mom1,
-            mom2,
+        W, mom1, mom2 = self._each(
+            "adam",
+            (weights, gradient, mom1, mom2),
             float(beta1),
             1.0 - beta1,
             float(beta2),
@@ -91,17 +94,17 @@ class UpdateOps(OpsBase):
 
     def radam(
         self,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        mom1: FloatsXd,
-        mom2: FloatsXd,
+        weights: Weights,
+        gradient: Weights,
+        mom1: Weights,
+        mom2: Weights,
         beta1: float,
         beta2: float,
         eps: float,
         learn_rate: float,
         step: int,
         decay: float = 0.0,
-    ) -> tuple[FloatsXd, FloatsXd, FloatsXd]:
+    ) -> tuple[Weights, Weights, Weights]:
         """Moments as in `adam`. With ρ∞ = 2/(1-β₂) - 1 and ρ = ρ∞ - 2t β₂ᵗ/(1-β₂ᵗ): where ρ > 5,
         W ← (1 - decay) W - learn_rate m/(1-β₁ᵗ) r √(1-β₂ᵗ)/(√v + eps), with
         r = √((ρ-4)(ρ-2)ρ∞ / ((ρ∞-4)(ρ∞-2)ρ)); before that, W ← (1 - decay) W - learn_rate m/(1-β₁ᵗ).
@@ -111,11 +114,9 @@ class UpdateOps(OpsBase):
         """
         self._same("radam", weights=weights, gradient=gradient, mom1=mom1, mom2=mom2)
         self._step("radam", step)
-        W, mom1, mom2 = self._kernels["radam"](
-            weights,
-            gradient,
-            mom1,
-            mom2,
+        W, mom1, mom2 = self._each(
+            "radam",
+            (weights, gradient, mom1, mom2),
             float(beta1),
             1.0 - beta1,
             float(beta2),
@@ -127,34 +128,85 @@ class UpdateOps(OpsBase):
         )
         return W, mom1, mom2
 
-    def clip_gradient(self, gradient: FloatsXd, threshold: float) -> FloatsXd:
+    def clip_gradient(self, gradient: Weights, threshold: float) -> Weights:
         """dW min(1, threshold / ‖dW‖), ‖·‖ the root of the sum of squares over all entries.
 
         gradient: any shape. threshold: above 0. Returns: as gradient.
         """
-        self._floats("clip_gradient", gradient=gradient)
-        if not threshold > 0:
-            raise ArgumentError(f"clip_gradient: threshold must be above 0, got {threshold}")
+        self._same("clip_gradient", gradient=gradient)
+        self._check_threshold("clip_gradient", threshold)
+        if isinstance(gradient, list):
+            together: Weights = self._shortened(
+                gradient, threshold, lambda filled: self._each("clip_gradient", (filled,), float(threshold))
+            )
+            return together
         if gradient.size == 0 or threshold == math.inf:
             return gradient
-        clipped: FloatsXd = self._kernels["clip_gradient"](gradient, float(threshold))
+        clipped: Weights = self._kernels["clip_gradient"](gradient, float(threshold))
         return clipped
 
-    def update_averages(self, ema: FloatsXd, weights: FloatsXd, t: int, max_decay: float = 0.9999) -> FloatsXd:
+    def clip_global_norm(self, gradients: Sequence[FloatsXd], threshold: float) -> list[FloatsXd]:
+        """dWᵢ min(1, threshold / √Σ‖dWᵢ‖²): all gradients shortened by one factor. Pascanu, Mikolov and Bengio
+        2013, On the difficulty of training recurrent neural networks, section 3.2.
+
+        gradients: any number of arrays of any shapes and one dtype. threshold: above 0. Returns: as gradients.
+        """
+        self._floats("clip_global_norm", **{f"gradients[{n}]": each for n, each in enumerate(gradients)})
+        self._check_threshold("clip_global_norm", threshold)
+        clipped: list[FloatsXd] = self._shortened(
+            gradients, threshold, lambda filled: self._kernels["clip_global_norm"](filled, float(threshold))
+        )
+        return clipped
+
+    def update_averages(self, ema: Weights, weights: Weights, t: int, max_decay: float = 0.9999) -> Weights:
         """A moving average that warms up: ema + (1-d) (W - ema), d = min((1+t)/(10+t), max_decay).
 
         ema, weights: one shape. t: updates so far, from 0. Returns the new average.
         """
         self._same("update_averages", ema=ema, weights=weights)
         decay = min((1.0 + t) / (10.0 + t), max_decay)
-        average: FloatsXd = self._kernels["update_averages"](ema, weights, 1.0 - decay)
+        average: Weights = self._each("update_averages", (ema, weights), 1.0 - decay)
         return average
 
-    def _same(self, op: str, **arrays: FloatsXd) -> None:
-        self._floats(op, **arrays)
+    def _each(self, op: str, arrays: tuple[Any, ...], *numbers: float, **settings: bool) -> Any:
+        if not isinstance(arrays[0], list):
+            return self._kernels[op](*arrays, *numbers, **settings)
+        if not arrays[0]:
+            return [] if len(arrays) < 3 else tuple([] for _ in arrays[1:])
+        if op not in self._list_kernels:
+            self._list_kernels[op] = self.backend.over_lists(op, FORMULAS[op])
+        return self._list_kernels[op](arrays, *numbers, **settings)
+
+    def _same(self, op: str, **arrays: Any) -> None:
+        """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
         (first, reference), *others = arrays.items()
+        if not isinstance(reference, list):
+            self._floats(op, **arrays)
+            for argument, array in others:
+                self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
+            return
         for argument, array in others:
-            self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
+            if not isinstance(array, list):
+                raise DTypeError(f"{op}: {argument} must be a list, as {first} is, got {type(array).__name__}")
+            if len(array) != len(reference):
+                raise ShapeError(
+                    f"{op}: {argument} must be a list of {len(reference)}, as {first}, got {len(array)}"
+                )
+        for n in range(len(reference)):
+            self._same(op, **{f"{argument}[{n}]": array[n] for argument, array in arrays.items()})
+
+    def _check_threshold(self, op: str, threshold: float) -> None:
+        if not threshold > 0:
+            raise ArgumentError(f"{op}: threshold must be above 0, got {threshold}")
+
+    def _shortened(
+        self, gradients: Sequence[FloatsXd], threshold: float, clip: Callable[[list[FloatsXd]], list[FloatsXd]]
+    ) -> Any:
+        filled = [each for each in gradients if each.size]
+        if threshold == math.inf or not filled:
+            return list(gradients)
+        clipped = iter(clip(filled))
+        return [next(clipped) if each.size else each for each in gradients]
 
     def _step(self, op: str, step: int) -> None:
         if step < 1:

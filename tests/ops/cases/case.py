@@ -79,6 +79,7 @@ class OpCase:
     bad_calls: tuple[BadCall, ...] = ()
     gradients: Mapping[str, Gradient] = field(default_factory=dict)
     takes_dtype: bool = False  # it makes arrays out of numbers, and is told the dtype
+    takes_lists: bool = False  # lists of arrays in the place of each array do as well
     donated: tuple[int, ...] = ()  # arguments that an accelerator may consume
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 

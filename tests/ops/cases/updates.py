@@ -191,6 +191,7 @@ CASES = (
         sgd,
         _samples_of("", (0.1,), {"decay": ((0.1,), {"decay": 0.01}), "no step": ((0.0,), {})}),
         _wrong_arrays(PAIR, (0.1,)),
+        takes_lists=True,
     ),
     OpCase(
         "sgd_momentum",
@@ -205,6 +206,7 @@ CASES = (
             },
         ),
         _wrong_arrays((*PAIR, "velocity"), (0.1, 0.9)),
+        takes_lists=True,
         donated=(2,),
     ),
     OpCase(
@@ -212,6 +214,7 @@ CASES = (
         adam,
         _samples_of("mv", (*RATES, 5), ADAM_VARIANTS),
         (*_wrong_arrays(MOMENTS, (*RATES, 5)), *_wrong_step()),
+        takes_lists=True,
         donated=(2, 3),
         tolerances=MOMENT_TOLERANCES,
     ),
@@ -224,6 +227,7 @@ CASES = (
             ADAM_VARIANTS | {"last without": ((*RATES, 5), {}), "first rectified": ((*RATES, 6), {})},
         ),
         (*_wrong_arrays(MOMENTS, (*RATES, 7)), *_wrong_step()),
+        takes_lists=True,
         donated=(2, 3),
         tolerances=MOMENT_TOLERANCES,
     ),
@@ -245,6 +249,7 @@ CASES = (
                 "integers", (np.ones(3, dtype="int64"), 1.0), DTypeError, "gradient must be a floating array"
             ),
         ),
+        takes_lists=True,
     ),
     OpCase(
         "update_averages",
@@ -255,6 +260,7 @@ CASES = (
             {"first": ((0,), {}), "late": ((10**6,), {}), "max_decay": ((1000,), {"max_decay": 0.5})},
         ),
         _wrong_arrays(("ema", "weights"), (1,)),
+        takes_lists=True,
         donated=(0,),
     ),
 )

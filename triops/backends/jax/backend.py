@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial, wraps
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxlib.version import __version__ as jaxlib_version
 
-from triops.backends.backend import Backend, Device
+from triops.backends.backend import Backend, Device, each
 from triops.backends.host import as_host_array
 from triops.errors import BackendUnavailable
 from triops.types import Array, DType, Shape
@@ -94,6 +94,11 @@ class JaxBackend(Backend):
     def bind(self, formula: Callable[..., Any]) -> Callable[..., Any]:
         return self._here(_jitted(wraps(formula)(partial(formula, jnp))))
 
+    def over_lists(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
+        # One program for all arrays: on small ones, calling costs more than computing.
+        kernel = wraps(formula)(partial(formula, jnp))
+        return self._here(_jitted(each(kernel), static=_keyword_only(kernel)))
+
     def _here(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
         if not self._has_others:
             return compiled
@@ -106,20 +111,24 @@ class JaxBackend(Backend):
         return call
 
 
-def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+def _jitted(function: Callable[..., Any], static: Sequence[str] | None = None) -> Callable[..., Any]:
     """One XLA program a shape. Positional arguments are traced, keyword-only ones are compiled in."""
-    parameters = inspect.signature(function).parameters.values()
-    static = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    compiled = jax.jit(function, static_argnames=static)
+    compiled = jax.jit(function, static_argnames=_keyword_only(function) if static is None else static)
 
     def call(first: Any, *args: Any, **settings: Any) -> Any:
-        if first.dtype != _FLOAT64:
+        arrays = jax.tree.leaves(first) if isinstance(first, list | tuple) else (first,)
+        if all(array.dtype != _FLOAT64 for array in arrays):
             return compiled(first, *args, **settings)
         # A Python number in a formula is float32 to JAX unless this is on, and would cost half the digits.
         with jax.enable_x64(True):
             return compiled(first, *args, **settings)
 
     return call
+
+
+def _keyword_only(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 def _jax_devices() -> dict[Device, Any]:

@@ -54,6 +54,17 @@ class NumpyBackend(Backend):
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return (np.zeros if zeros else np.empty)(tuple(shape), dtype=dtype)
 
+    def extremes(self, integers: Any) -> tuple[int, int, int]:
+        return self._extremes(integers)
+
+    @cached_property
+    def _extremes(self) -> Callable[[Any], tuple[int, int, int]]:
+        try:
+            from triops.backends.numpy.compiled.integers import extremes
+        except ImportError:
+            return super().extremes
+        return extremes
+
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         from triops.backends.numpy.kernels import KERNELS
@@ -79,7 +90,7 @@ def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Call
     """The compiled kernel where it takes the call, the general one for other dtypes and settings."""
 
     def call(first: Any, *args: Any, **settings: Any) -> Any:
-        if first.dtype in _COMPILED_DTYPES:
+        if (first[0] if type(first) is list else first).dtype in _COMPILED_DTYPES:
             result = compiled(first, *args, **settings)
             if result is not NotImplemented:
                 return result

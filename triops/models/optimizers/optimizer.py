@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from triops.errors import ShapeError
 from triops.models.optimizers.schedules import as_schedule
@@ -12,6 +12,8 @@ from triops.ops import Ops, ops_of
 from triops.types import FloatsXd, ParamKey, Schedule
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RAdam"]
+
+Group = TypeVar("Group", bound=Hashable)
 
 
 class _Scheduled:
@@ -36,13 +38,15 @@ class Optimizer(ABC):
 
     learn_rate: the step size. L2: the share of the weights that is added to the gradient, or, where
     `L2_is_weight_decay`, taken off the weights, times learn_rate. grad_clip: the largest norm of one
-    parameter's gradient, 0 for any. use_averages: keep a moving average of each parameter in `averages`, for
+    parameter's gradient, 0 for any. global_clip: the largest norm of all gradients of an update together, 0 for
+    any. use_averages: keep a moving average of each parameter in `averages`, for
     `with model.use_params(optimizer.averages)`.
     """
 
     learn_rate = _Scheduled()
     L2 = _Scheduled()
     grad_clip = _Scheduled()
+    global_clip = _Scheduled()
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Optimizer(ABC):
         *,
         L2: Schedule = 0.0,
         grad_clip: Schedule = 1.0,
+        global_clip: Schedule = 0.0,
         L2_is_weight_decay: bool = True,
         use_averages: bool = True,
     ) -> None:
@@ -62,6 +67,7 @@ class Optimizer(ABC):
         self.learn_rate = learn_rate
         self.L2 = L2
         self.grad_clip = grad_clip
+        self.global_clip = global_clip
         self.L2_is_weight_decay = L2_is_weight_decay
 
     def __call__(
@@ -73,51 +79,104 @@ class Optimizer(ABC):
         a factor on the learning rate of this call. Raises ShapeError where the shapes differ from each other
         or from the last call with this key.
         """
-        ops = ops_of(weights)
-        ops.check_owner(type(self).__name__, "gradient", gradient)
-        if tuple(weights.shape) != tuple(gradient.shape):
+        return self.update_all({key: (weights, gradient)}, lr_scale=lr_scale)[key], gradient
+
+    def update_all(
+        self, parameters: Mapping[ParamKey, tuple[FloatsXd, FloatsXd]], *, lr_scale: float = 1.0
+    ) -> dict[ParamKey, FloatsXd]:
+        """The weights after one update of several parameters, in a few calls of the ops for all of them.
+
+        parameters: weights and gradient by key, each pair of one shape. Errors as in a call of the optimizer.
+        """
+        for key, (weights, gradient) in parameters.items():
+            self._check(key, weights, gradient)
+        filled = [key for key, (_, gradient) in parameters.items() if gradient.size]
+        counts = {key: self.nr_update.get(key, 0) + 1 for key in filled}
+        self.updates = max(self.updates, *counts.values(), 0)
+        updated = {key: weights for key, (weights, _) in parameters.items()}
+        for ops, keys in _grouped(filled, lambda key: ops_of(parameters[key][0])).items():
+            gradients = self._prepared(ops, {key: parameters[key] for key in keys})
+            # Parameters that were updated equally often share the numbers of a step, and so a call.
+            for count, alike in _grouped(keys, counts.__getitem__).items():
+                updated |= self._step(ops, updated, gradients, alike, count, self.learn_rate * lr_scale)
+        return updated
+
+    def _check(self, key: ParamKey, weights: FloatsXd, gradient: FloatsXd) -> None:
+        name, shape = type(self).__name__, tuple(weights.shape)
+        ops_of(weights).check_owner(name, "gradient", gradient)
+        if tuple(gradient.shape) != shape:
             raise ShapeError(
-                f"{type(self).__name__}: gradient of {key} must have the shape of its weights, "
-                f"{tuple(weights.shape)}, got {tuple(gradient.shape)}"
+                f"{name}: gradient of {key} must have the shape of its weights, {shape}, got "
+                f"{tuple(gradient.shape)}"
             )
-        if gradient.size == 0:
-            return weights, gradient
-        count = self.nr_update.get(key, 0) + 1
-        self.updates = max(self.updates, count)
-        L2, learn_rate = self.L2, self.learn_rate * lr_scale
-        used = gradient
-        if L2 and not self.L2_is_weight_decay:
-            used = used + L2 * weights
+        moment = self.mom1.get(key)
+        if moment is not None and tuple(moment.shape) != shape:
+            raise ShapeError(
+                f"{name}: weights of {key} had shape {tuple(moment.shape)} in the last update, got {shape}: "
+                f"take a new optimizer for another model"
+            )
+
+    def _prepared(
+        self, ops: Ops, parameters: Mapping[ParamKey, tuple[FloatsXd, FloatsXd]]
+    ) -> dict[ParamKey, FloatsXd]:
+        """The gradients with L2, where it belongs to them, and clipped."""
+        used = [gradient for _, gradient in parameters.values()]
+        if (L2 := self.L2) and not self.L2_is_weight_decay:
+            used = [gradient + L2 * weights for weights, gradient in parameters.values()]
         if self.grad_clip:
             used = ops.clip_gradient(used, self.grad_clip)
-        decay = learn_rate * L2 if self.L2_is_weight_decay else 0.0
-        weights = self.update(ops, key, weights, used, learn_rate, count, decay)
-        self.nr_update[key] = count
+        if self.global_clip:
+            used = ops.clip_global_norm(used, self.global_clip)
+        return dict(zip(parameters, used, strict=True))
+
+    def _step(
+        self,
+        ops: Ops,
+        weights: Mapping[ParamKey, FloatsXd],
+        gradients: Mapping[ParamKey, FloatsXd],
+        keys: list[ParamKey],
+        count: int,
+        learn_rate: float,
+    ) -> dict[ParamKey, FloatsXd]:
+        before, used = ([arrays[key] for key in keys] for arrays in (weights, gradients))
+        decay = learn_rate * self.L2 if self.L2_is_weight_decay else 0.0
+        after = self.update(ops, keys, before, used, learn_rate, count, decay)
+        self.nr_update.update(dict.fromkeys(keys, count))
         if self.averages is not None:
-            before = self.averages.get(key, weights)
-            self.averages[key] = ops.update_averages(before, weights, count)
-        return weights, gradient
+            averages = [self.averages.get(key, W) for key, W in zip(keys, after, strict=True)]
+            self.averages.update(zip(keys, ops.update_averages(averages, after, count), strict=True))
+        return dict(zip(keys, after, strict=True))
 
     @abstractmethod
     def update(
         self,
         ops: Ops,
-        key: ParamKey,
-        weights: FloatsXd,
-        gradient: FloatsXd,
+        keys: list[ParamKey],
+        weights: list[FloatsXd],
+        gradients: list[FloatsXd],
         learn_rate: float,
         count: int,
         decay: float,
-    ) -> FloatsXd:
-        """The weights after the `count`-th update of this parameter, from 1."""
+    ) -> list[FloatsXd]:
+        """The weights after the `count`-th update of these parameters, from 1."""
 
     def step_schedules(self) -> None:  # noqa: B027 - it is meant to do nothing
         """For loops written for Thinc: nothing, since schedules here follow the updates by themselves."""
 
-    def _moment(self, ops: Ops, moments: dict[ParamKey, FloatsXd], key: ParamKey, like: FloatsXd) -> Any:
-        if key not in moments:
-            moments[key] = ops.alloc(like.shape, like.dtype)
-        return moments[key]
+    def _moments(
+        self, ops: Ops, known: dict[ParamKey, FloatsXd], keys: list[ParamKey], like: list[FloatsXd]
+    ) -> list[FloatsXd]:
+        for key, array in zip(keys, like, strict=True):
+            if key not in known:
+                known[key] = ops.alloc(array.shape, array.dtype)
+        return [known[key] for key in keys]
+
+
+def _grouped(keys: Iterable[ParamKey], group_of: Callable[[ParamKey], Group]) -> dict[Group, list[ParamKey]]:
+    groups: dict[Group, list[ParamKey]] = {}
+    for key in keys:
+        groups.setdefault(group_of(key), []).append(key)
+    return groups
 
 
 class SGD(Optimizer):
@@ -140,20 +199,21 @@ class SGD(Optimizer):
     def update(
         self,
         ops: Ops,
-        key: ParamKey,
-        weights: FloatsXd,
-        gradient: FloatsXd,
+        keys: list[ParamKey],
+        weights: list[FloatsXd],
+        gradients: list[FloatsXd],
         learn_rate: float,
         count: int,
         decay: float,
-    ) -> FloatsXd:
+    ) -> list[FloatsXd]:
         momentum = self.momentum
         if not momentum:
-            return ops.sgd(weights, gradient, learn_rate, decay)
-        velocity = self._moment(ops, self.mom1, key, weights)
-        weights, self.mom1[key] = ops.sgd_momentum(
-            weights, gradient, velocity, learn_rate, momentum, decay, self.nesterov
+            return ops.sgd(weights, gradients, learn_rate, decay)
+        velocities = self._moments(ops, self.mom1, keys, weights)
+        weights, velocities = ops.sgd_momentum(
+            weights, gradients, velocities, learn_rate, momentum, decay, self.nesterov
         )
+        self.mom1.update(zip(keys, velocities, strict=True))
         return weights
 
 
@@ -182,18 +242,18 @@ class Adam(Optimizer):
     def update(
         self,
         ops: Ops,
-        key: ParamKey,
-        weights: FloatsXd,
-        gradient: FloatsXd,
+        keys: list[ParamKey],
+        weights: list[FloatsXd],
+        gradients: list[FloatsXd],
         learn_rate: float,
         count: int,
         decay: float,
-    ) -> FloatsXd:
-        weights, self.mom1[key], self.mom2[key] = getattr(ops, self.rule)(
+    ) -> list[FloatsXd]:
+        weights, mom1, mom2 = getattr(ops, self.rule)(
             weights,
-            gradient,
-            self._moment(ops, self.mom1, key, weights),
-            self._moment(ops, self.mom2, key, weights),
+            gradients,
+            self._moments(ops, self.mom1, keys, weights),
+            self._moments(ops, self.mom2, keys, weights),
             self.beta1,
             self.beta2,
             self.eps,
@@ -201,6 +261,8 @@ class Adam(Optimizer):
             count,
             decay,
         )
+        self.mom1.update(zip(keys, mom1, strict=True))
+        self.mom2.update(zip(keys, mom2, strict=True))
         return weights
 
 

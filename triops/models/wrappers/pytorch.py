@@ -198,23 +198,23 @@ class PyTorchWrapper(Model):
         refuses torch's, which could not update the other layers."""
         if isinstance(optimizer, torch.optim.Optimizer):
             with located(self):
-                self.update_params(optimizer)
+                self.gradients_for(optimizer)
         else:
             super().finish_update(optimizer)
 
-    def update_params(self, optimizer: Any) -> None:
+    def gradients_for(self, optimizer: Any) -> dict[str, tuple[Any, Any]]:
         torchs = optimizer if self.optimizer is None else self.optimizer
         if not isinstance(torchs, torch.optim.Optimizer):
-            for name, parameter in self.module.named_parameters():
-                if parameter.grad is not None:
-                    gradient = self._bridge.from_torch(dense(parameter.grad))
-                    weights, _ = optimizer((self.id, name), self.get_param(name), gradient)
-                    self.set_param(name, weights)
-                    parameter.grad = None
-        elif any(parameter.grad is not None for parameter in self.module.parameters()):
+            return {
+                name: (self.get_param(name), self._bridge.from_torch(dense(parameter.grad)))
+                for name, parameter in self.module.named_parameters()
+                if parameter.grad is not None
+            }
+        if any(parameter.grad is not None for parameter in self.module.parameters()):
             self._check_optimizer(torchs)
             torchs.step()
             torchs.zero_grad()
+        return {}
 
     def _check_optimizer(self, optimizer: Any) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):

@@ -79,12 +79,17 @@ def radam(
 
 @formula
 def clip_gradient(xp: Any, gradient: Any, threshold: float) -> Any:
-    largest = xp.max(xp.abs(gradient))
+    return clip_global_norm(xp, [gradient], threshold)[0]
+
+
+@formula
+def clip_global_norm(xp: Any, gradients: list[Any], threshold: float) -> list[Any]:
+    largest = xp.max(xp.stack([xp.max(xp.abs(gradient)) for gradient in gradients]))
     unit = xp.where((largest > 0) & (largest < float("inf")), largest, xp.ones_like(largest))
-    scaled = gradient / unit
     # unit·√Σ(g/unit)² is the norm without overflow in the squares.
-    norm = unit * xp.sqrt(xp.sum(scaled * scaled))
-    return gradient * (threshold / xp.maximum(norm, threshold))
+    squares = [xp.sum((gradient / unit) ** 2) for gradient in gradients]
+    norm = unit * xp.sqrt(xp.sum(xp.stack(squares)))
+    return [gradient * (threshold / xp.maximum(norm, threshold)) for gradient in gradients]
 
 
 @formula

@@ -23,7 +23,7 @@ import numba
 
 from triops.backends.numpy.compiled.threads import load_tbb
 
-__all__ = ["FAST", "FASTER", "Kernel", "inlined", "summed"]
+__all__ = ["FAST", "FASTER", "Kernel", "inlined", "on_one_thread", "summed"]
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
 FAST = frozenset({"contract", "nsz"})
@@ -87,6 +87,11 @@ class Kernel:
             self._drivers[0](work, slices or 1, *args)
         else:
             self._drivers[1](work, slices or self._slices, *args)
+
+
+def on_one_thread(function: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function that is too short for slices, and may return a result."""
+    return _compiled(*_source(function), names, FAST, parallel=False)
 
 
 def _source(function: Callable[..., None]) -> tuple[str, str]:

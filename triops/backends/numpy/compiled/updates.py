@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -128,14 +129,23 @@ def update_averages(ema: Any, weights: Any, rest: float) -> Any:
 
 
 def clip_gradient(gradient: Any, threshold: float) -> Any:
-    entries = flat(gradient)
+    return clip_global_norm([gradient], threshold)[0]
+
+
+def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
+    norm = math.sqrt(sum(_square_sum(flat(gradient)) for gradient in gradients))
+    return gradients if norm <= threshold else [_scaled(gradient, threshold / norm) for gradient in gradients]
+
+
+def _square_sum(entries: Any) -> float:
     sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
     _square_sums(entries.size, entries, sums, slices=sums.size)
-    norm = float(np.sqrt(sums.sum()))
-    if norm <= threshold:
-        return gradient
-    out = np.empty(gradient.shape, np.float32)
-    _scale(entries.size, entries, out.reshape(-1), F(threshold / norm))
+    return float(sums.sum())
+
+
+def _scaled(X: Any, scale: float) -> Any:
+    out = np.empty(X.shape, np.float32)
+    _scale(X.size, flat(X), out.reshape(-1), F(scale))
     return out
 
 
@@ -160,4 +170,5 @@ UPDATES: Mapping[str, Callable[..., Any]] = {
     "radam": radam,
     "update_averages": update_averages,
     "clip_gradient": clip_gradient,
+    "clip_global_norm": clip_global_norm,
 }

@@ -58,7 +58,8 @@ class Task:
     """One task. Each library's function takes the arrays of the batch; None where it has no such model.
 
     triops, thinc: (array, batch, extents) -> Layers; `array` makes one of the library's. torch: (extents) -> a
-    module whose forward takes the batch without its labels and gives scores. jax: (weights, batch) -> the loss.
+    module whose forward takes the batch without its labels and gives scores, and which may `prepare` the batch
+    before the clock starts. jax: (weights, batch) -> the loss, of the batch that `prepare_jax` makes.
     absent: why a library has no such model. untrained: peers whose gradient is known to be wrong, and why; only
     their forward pass is checked.
     """
@@ -71,6 +72,7 @@ class Task:
     thinc: Callable[..., Layers] | None = None
     torch: Callable[..., Any] | None = None
     jax: Callable[..., Any] | None = None
+    prepare_jax: Callable[[Arrays], Arrays] = lambda batch: batch
     tolerance: float = 0.1  # of what `benchmarks.train.agreement` calls the difference
     absent: Mapping[str, str] = field(default_factory=dict)
     untrained: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,7 @@ class JaxTrainer:
         self._state = weights, zeros, jax.tree.map(jnp.zeros_like, weights), jnp.zeros((), "int32")
         self._batch = {
             name: jax.device_put(array if array.dtype.kind == "f" else array.astype("int32"), cpu)
-            for name, array in problem.batch.items()
+            for name, array in task.prepare_jax(problem.batch).items()
             if name != "ids"  # of 64 bits
         }
         self._last: Any = None

@@ -45,7 +45,7 @@ def _torch(extents: Any) -> Any:
     class Classifier(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embed = nn.EmbeddingBag(extents["nV"], width, mode="mean")
+            self.embed = nn.EmbeddingBag(extents["nV"], width, mode="sum")  # faster than mean
             self.hidden = nn.Linear(width, width)
             self.out = nn.Linear(width, extents["classes"])
 
@@ -53,11 +53,15 @@ def _torch(extents: Any) -> Any:
             """All four rows of each word in one flat list, and where each document begins in it."""
             ends = batch["lengths"].cumsum(0)
             rows, starts = batch["rows"].flatten(), 4 * (ends - batch["lengths"])
-            return {"rows": rows, "starts": starts.to(rows.dtype), "y": batch["y"]}
+            return {
+                "rows": rows,
+                "starts": starts.to(rows.dtype),
+                "counts": batch["lengths"][:, None],
+                "y": batch["y"],
+            }
 
-        def forward(self, rows: Any, starts: Any) -> Any:
-            # The mean is over the four rows of a word, too, which triops and Thinc add up.
-            return self.out(self.hidden(4 * self.embed(rows, starts)).relu())
+        def forward(self, rows: Any, starts: Any, counts: Any) -> Any:
+            return self.out(self.hidden(self.embed(rows, starts) / counts).relu())
 
     return Classifier()
 

@@ -110,7 +110,7 @@ def _torch(extents: Any) -> Any:
 
 def _prepare_jax(batch: Arrays) -> Arrays:
     index, inside, back = _padding(batch["lengths"])
-    return {"X": batch["X"], "y": batch["y"], "index": index, "inside": inside, "back": back}
+    return {"X": batch["X"], "y": batch["y"], "index": index, "inside": inside.astype("float32"), "back": back}
 
 
 def _jax_with(heads: int) -> Any:
@@ -118,9 +118,9 @@ def _jax_with(heads: int) -> Any:
         import jax
         from jax import numpy as jnp
 
-        from benchmarks.train.with_jax import cross_entropy, layer_norm
+        from benchmarks.train.with_jax import cross_entropy, layer_norm, pad_rows, unpad_rows
 
-        index, inside, back = batch["index"], batch["inside"], batch["back"]
+        padding = index, inside, _ = batch["index"], batch["inside"], batch["back"]
 
         def affine(X: Any, part: str) -> Any:
             return X @ w[f"{part}_W"].T + w[f"{part}_b"]
@@ -129,11 +129,11 @@ def _jax_with(heads: int) -> Any:
             return layer_norm(X, w[f"{part}_G"], w[f"{part}_b"], _EPS)
 
         def attend(qkv: Any) -> Any:
-            q, k, v = jnp.moveaxis(qkv[index].reshape(*index.shape, 3, heads, -1), 2, 0)
+            q, k, v = jnp.moveaxis(pad_rows(qkv, padding).reshape(*index.shape, 3, heads, -1), 2, 0)
             scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) * q.shape[-1] ** -0.5
-            weights = jax.nn.softmax(jnp.where(inside[:, None, None, :], scores, -jnp.inf))
+            weights = jax.nn.softmax(jnp.where(inside[:, None, None, :] > 0, scores, -jnp.inf))
             Y = jnp.einsum("nhqk,nkhd->nqhd", weights, v)
-            return Y.reshape(-1, qkv.shape[1] // 3)[back]
+            return unpad_rows(Y.reshape(*index.shape, -1), padding)
 
         X, layer = batch["X"], 0
         while f"layer{layer}_qkv_W" in w:

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from benchmarks.train.task import ADAM, Problem, Task
 
-__all__ = ["JaxTrainer", "cross_entropy", "layer_norm", "maxout"]
+__all__ = ["JaxTrainer", "cross_entropy", "layer_norm", "maxout", "pad_rows", "unpad_rows"]
 
 
 class JaxTrainer:
@@ -103,3 +103,25 @@ def _backprop_maxout(saved: Any, dY: Any) -> Any:
 
 
 maxout.defvjp(_maxout, _backprop_maxout)
+
+
+@jax.custom_vjp
+def pad_rows(X: Any, padding: Any) -> Any:
+    """The rows at their padded places, zeros at the others. Both ways it is a gather; what JAX makes of a
+    gather's gradient is a scatter, which is slow on a CPU."""
+    index, inside, _ = padding
+    return X[index] * inside[..., None]
+
+
+@jax.custom_vjp
+def unpad_rows(X: Any, padding: Any) -> Any:
+    """The way back."""
+    return X.reshape(-1, X.shape[-1])[padding[2]]
+
+
+pad_rows.defvjp(
+    lambda X, padding: (pad_rows(X, padding), padding), lambda padding, dY: (unpad_rows(dY, padding), None)
+)
+unpad_rows.defvjp(
+    lambda X, padding: (unpad_rows(X, padding), padding), lambda padding, dY: (pad_rows(dY, padding), None)
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class LayersTrainer:
         gradient, self._last_loss = self._loss(self._rows, self._truths)
         backprop(type(Y)(gradient, Y.lengths) if ragged else gradient)
         self._model.finish_update(self._optimizer)
+        self._optimizer.step_schedules()
 
     def wait(self) -> None:
         """Until the step is done: at once, where calls return when they are."""
@@ -115,5 +117,11 @@ def thinc_trainer(task: Task, problem: Problem) -> LayersTrainer:
         np.array,
         np.eye(classes, dtype="float32")[problem.batch["y"]],  # labels it would turn into this, each time
         thinc.api.CategoricalCrossentropy(),
-        thinc.api.Adam(**ADAM, **_PLAIN),
+        thinc.api.Adam(**(ADAM | {"eps": _corrected_eps()}), **_PLAIN),
     )
+
+
+def _corrected_eps() -> Iterator[float]:
+    """Thinc adds eps before it corrects the second moment, and so to a smaller number than the others; this much
+    less is the same."""
+    return (ADAM["eps"] * (1 - ADAM["beta2"] ** step) ** 0.5 for step in count(1))

@@ -81,7 +81,7 @@ def _torch(extents: Any) -> Any:
             return X + self.narrow(nn.functional.gelu(self.wide(self.norm2(X))))
 
         def attend(self, qkv: Any, index: Any, mask: Any, back: Any) -> Any:
-            padded = qkv.new_zeros(index.numel(), 3 * width).index_copy(0, back, qkv)
+            padded = qkv.index_select(0, index.flatten())  # faster than copying into zeros
             q, k, v = padded.view(*index.shape, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
             Y = scaled_dot_product_attention(q, k, v, attn_mask=mask)
             return Y.transpose(1, 2).reshape(-1, width).index_select(0, back)

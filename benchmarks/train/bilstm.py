@@ -1,4 +1,5 @@
-"""A tagger of two bidirectional LSTM layers, over sequences of unequal length."""
+"""A tagger of two bidirectional LSTM layers, over sequences of unequal length. What h and c start as is trained,
+too, as it is in triops."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def _problem(sequences: int, shortest: int, longest: int, nI: int, width: int, c
     rng = np.random.default_rng(0)
     counts = lengths(rng, sequences, shortest, longest)
     rows = int(counts.sum())
-    weights, products = {}, width * classes
+    state = (_DEPTH * _DIRECTIONS, width // _DIRECTIONS)
+    weights, products = {name: np.zeros(state, "float32") for name in ("h", "c")}, width * classes
     for layer, direction, nO, wide in _parts(nI, width):
         part = f"lstm{layer}{direction}"
         weights[f"{part}_W"], weights[f"{part}_U"] = glorot(rng, 4 * nO, wide), glorot(rng, 4 * nO, nO)
@@ -49,8 +51,14 @@ def _parts(nI: int, width: int) -> list[tuple[int, str, int, int]]:
     ]
 
 
+def _places(lstm: Any, out: Any, nI: int, width: int) -> list[Any]:
+    """Of triops and of Thinc: all of an LSTM's weights and biases in one vector, and its first states in one
+    array."""
+    state = Place(lstm, "HC0", 2, np.stack, lambda array: list(array.reshape(2, _DEPTH * _DIRECTIONS, -1)))
+    return [state, _flat_place(lstm, nI, width), (out, "W"), (out, "b")]
+
+
 def _flat_place(layer: Any, nI: int, width: int) -> Place:
-    """All of an LSTM's parameters in one vector, as Thinc has them."""
     shapes = [
         shape
         for _, _, nO, wide in _parts(nI, width)
@@ -91,22 +99,26 @@ def _thinc(array: Any, batch: Arrays, extents: Any) -> Layers:
     model = chain(with_padded(lstm), with_array(out))
     X = Ragged(array(batch["X"]), array(batch["lengths"]))
     lstm.initialize()
-    return Layers(model, X, [_flat_place(lstm, nI, width), (out, "W"), (out, "b")])
+    return Layers(model, X, _places(lstm, out, nI, width))
 
 
 def _torch(extents: Any) -> Any:
+    import torch
     from torch import nn
     from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_sequence
 
     class Tagger(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            states = _DEPTH * _DIRECTIONS, 1, extents["width"] // _DIRECTIONS
+            self.h, self.c = (nn.Parameter(torch.zeros(states)) for _ in range(2))
             self.lstm = nn.LSTM(extents["nI"], extents["width"] // 2, _DEPTH, bidirectional=True)
             self.out = nn.Linear(extents["width"], extents["classes"])
 
         def prepare(self, batch: Arrays) -> Arrays:
             """Packed: step by step, the rows of all sequences that are that long. The labels likewise."""
             counts = batch["lengths"]
+            self.sequences = len(counts)
 
             def packed(rows: Any) -> Any:
                 padded = pad_sequence(rows.split(counts.tolist()))
@@ -116,7 +128,8 @@ def _torch(extents: Any) -> Any:
             return {"X": X.data, "sizes": X.batch_sizes, "y": packed(batch["y"]).data}
 
         def forward(self, X: Any, sizes: Any) -> Any:
-            return self.out(self.lstm(PackedSequence(X, sizes))[0].data)
+            start = self.h.expand(-1, self.sequences, -1), self.c.expand(-1, self.sequences, -1)
+            return self.out(self.lstm(PackedSequence(X, sizes), start)[0].data)
 
     return Tagger()
 
@@ -129,7 +142,7 @@ def _jax(w: Arrays, batch: Arrays) -> Any:
 
     X, padding = batch["X"], (batch["index"], batch["inside"], batch["back"])
 
-    def direction(X: Any, part: str, reverse: bool) -> Any:
+    def direction(X: Any, part: str, number: int, reverse: bool) -> Any:
         U = w[f"{part}_U"].T
         inputs = pad_rows(X @ w[f"{part}_W"].T + (w[f"{part}_b"] + w[f"{part}_c"]), padding)
 
@@ -137,17 +150,20 @@ def _jax(w: Arrays, batch: Arrays) -> Any:
             h, c = state
             given, here = at
             i, f, g, o = jnp.split(given + h @ U, 4, axis=-1)
-            c = (jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)) * here
-            h = jax.nn.sigmoid(o) * jnp.tanh(c)  # 0 beyond the end, where c is
+            new_c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            new_h = jax.nn.sigmoid(o) * jnp.tanh(new_c)
+            # From the end on the way back, a sequence waits in its first state until it begins.
+            h, c = jnp.where(here, new_h, h), jnp.where(here, new_c, c)
             return (h, c), h
 
-        start = jnp.zeros((inputs.shape[1], len(U)))
-        _, H = jax.lax.scan(step, (start, start), (inputs, batch["inside"][..., None]), reverse=reverse)
+        start = tuple(jnp.broadcast_to(w[name][number], (inputs.shape[1], len(U))) for name in "hc")
+        inside = batch["inside"][..., None] > 0
+        _, H = jax.lax.scan(step, start, (inputs, inside), reverse=reverse)
         return unpad_rows(H, padding)
 
     for layer in range(_DEPTH):
-        forward, backward = (direction(X, f"lstm{layer}{which}", bool(which)) for which in ("", "_reverse"))
-        X = jnp.concatenate([forward, backward], axis=1)
+        forward = direction(X, f"lstm{layer}", 2 * layer, False)
+        X = jnp.concatenate([forward, direction(X, f"lstm{layer}_reverse", 2 * layer + 1, True)], axis=1)
     return cross_entropy(X @ w["out_W"].T + w["out_b"], batch["y"])
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks ops`."""
+"""The command line: `python -m benchmarks ops`, `python -m benchmarks train`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ class Size(StrEnum):
     large = "large"
 
 
+Filter = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="TEXT", help="Only those whose name contains this; repeatable."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Short turns: a trial, no measurement.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
+]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores for every peer.")]
+
+
 @app.callback()
 def main() -> None:
     """Measure triops side by side with its peers."""
@@ -33,16 +44,11 @@ def main() -> None:
 
 @app.command()
 def ops(
-    contains: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="TEXT", help="Only ops whose name contains this; repeatable."),
-    ] = None,
+    contains: Filter = None,
     size: Annotated[list[Size] | None, typer.Option(help="Only shapes of this size; repeatable.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short turns: a trial, no measurement.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores for every peer.")] = None,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    threads: Threads = None,
 ) -> None:
     """Each op against every peer that is installed. Exit status: 1 where a result is wrong or a peer failed, 2
     for wrong input."""
@@ -52,6 +58,26 @@ def ops(
     from benchmarks.ops.run import run_ops
 
     good = run_ops(contains or [], [str(each) for each in size or Size], quick=quick, json_file=json_file)
+    sys.exit(0 if good else 1)
+
+
+@app.command()
+def train(
+    contains: Filter = None,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    threads: Threads = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="The memory of the tagger's steps, or of the task of --filter.")
+    ] = False,
+) -> None:
+    """Train steps of whole models against every peer that is installed; --quick takes small models, too. Exit
+    status: 1 where a result is wrong or a peer failed, 2 for wrong input."""
+    if threads is not None:
+        _limit_threads(threads)
+    from benchmarks.train.run import run_memory, run_train
+
+    good = (run_memory if memory else run_train)(contains or [], quick=quick, json_file=json_file)
     sys.exit(0 if good else 1)
 
 

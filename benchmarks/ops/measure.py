@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -14,38 +12,13 @@ import numpy as np
 from benchmarks.ops.case import Case
 from benchmarks.ops.ceilings import Ceilings
 from benchmarks.ops.peers import OURS, Peer
+from benchmarks.turns import Pace, Result, take_turns
 from triops import get_ops
-from triops.bench.timing import Spread, spread
 
-__all__ = ["FULL", "QUICK", "Pace", "Result", "Row", "measure"]
-
-_SAMPLE_S = 1e-4  # shorter calls are timed several at once
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long each peer is measured. What `triops.bench.timing.turns` says of long turns holds here: the first
-    `warm_s` of a turn, in which threads spread and another's threads stop spinning, does not count."""
-
-    turns: int
-    warm_s: float
-    turn_s: float
-    samples: int  # at least that many a turn
-
+__all__ = ["FULL", "QUICK", "Row", "measure"]
 
 FULL = Pace(turns=3, warm_s=0.06, turn_s=0.06, samples=3)
 QUICK = Pace(turns=1, warm_s=0.0, turn_s=0.005, samples=2)
-
-
-@dataclass
-class Result:
-    """One peer's part of a row. `difference` is from the float64 result; `error` says why it failed."""
-
-    call_s: Spread | None = None
-    ratio: float | None = None  # its time over that of triops-numpy
-    difference: float | None = None
-    wrong: bool = False
-    error: str | None = None
 
 
 @dataclass
@@ -59,6 +32,11 @@ class Row:
     share: float | None = None
     bytes_moved: int = 0
     flops: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """What is in the row."""
+        return f"{self.op} {'x'.join(map(str, self.shape))}"
 
     @property
     def bad(self) -> bool:
@@ -96,12 +74,9 @@ def measure(
         runners[peer.name] = runner
         if peer.name == OURS:
             row.bytes_moved = case.bytes_moved(shape, inputs, _listed(outputs))
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(pace.turns):
-        for name, runner in runners.items():
-            seconds[name] += runner.turn(pace)
-    for name, times in seconds.items():
-        row.results[name].call_s = spread(times)
+    samplers = {name: runner.sample for name, runner in runners.items()}
+    for name, call_s in take_turns(samplers, pace, singly=case.consumes).items():
+        row.results[name].call_s = call_s
     _relate(row, ceilings)
     return row
 
@@ -131,25 +106,8 @@ class _Runner:
             self._peer.wait(result)
         return result
 
-    def turn(self, pace: Pace) -> list[float]:
-        """Seconds a call, one number for each sample."""
-        times: list[float] = []
-        with _no_garbage():
-            calls = self._warm(pace.warm_s)
-            stop = perf_counter() + pace.turn_s
-            while len(times) < pace.samples or perf_counter() < stop:
-                times.append(self._sample(calls))
-        return times
-
-    def _warm(self, seconds: float) -> int:
-        """Run for that long; returns how many calls make a sample."""
-        stop = perf_counter() + seconds
-        last = self._sample(1)
-        while perf_counter() < stop:
-            last = min(last, self._sample(1))
-        return 1 if self._consumes else max(1, round(_SAMPLE_S / last))
-
-    def _sample(self, calls: int) -> float:
+    def sample(self, calls: int) -> float:
+        """Seconds a call."""
         if self._consumes:
             self._arrays = self._ready()
         start = perf_counter()
@@ -164,16 +122,6 @@ class _Runner:
             for array in arrays:
                 self._peer.wait(array)
         return arrays
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _listed(outputs: Any) -> list[Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ops.case import Case
+from benchmarks.report import load_each
 from triops import get_ops
-from triops.errors import BackendUnavailable
 
 __all__ = ["OURS", "Peer", "load_peers"]
 
@@ -32,15 +32,7 @@ class Peer:
 
 def load_peers() -> tuple[list[Peer], dict[str, str]]:
     """All that can be used here, triops-numpy first, and the reason for each other."""
-    peers, left_out = [_triops("numpy")], {}
-    for name, load in _OTHERS.items():
-        try:
-            peers.append(load())
-        except ImportError as error:
-            left_out[name] = str(error)
-        except BackendUnavailable as error:
-            left_out[name] = error.message
-    return peers, left_out
+    return load_each({OURS: lambda: _triops("numpy"), **_OTHERS})
 
 
 def _first(function: Callable[..., Any] | None, library: Any) -> Callable[..., Any] | None:

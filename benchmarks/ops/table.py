@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ops.ceilings import Ceilings
-from benchmarks.ops.measure import Result, Row
+from benchmarks.ops.measure import Row
 from benchmarks.ops.peers import OURS
+from benchmarks.show import WRONG, plain_table, ratio_cell, troubles, widen
 
 __all__ = ["means", "print_rows"]
-
-_WIDTH = 120  # the least that holds a row
-_WRONG = "!"
 
 
 def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -37,10 +35,9 @@ def print_rows(
     rows: Sequence[Row], peers: Sequence[str], left_out: dict[str, str], ceilings: Ceilings, console: Console
 ) -> None:
     """A row for each op and shape, the geometric means, and what is to know about both."""
-    if console.width < _WIDTH and not console.is_terminal:
-        console.width = _WIDTH
+    widen(console)
     others = [name for name in peers if name != OURS]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     for heading in ("\nop", "\nshape"):
         table.add_column(heading, no_wrap=True)
     for heading in (
@@ -56,8 +53,8 @@ def print_rows(
         table.add_row(
             row.op,
             "x".join(map(str, row.shape)),
-            "failed" if median is None else f"{1e6 * median:,.1f}" + _WRONG * ours.wrong,
-            *(_ratio(row.results.get(name)) for name in others),
+            "failed" if median is None else f"{1e6 * median:,.1f}" + WRONG * ours.wrong,
+            *(ratio_cell(row.results.get(name)) for name in others),
             "" if row.share is None else f"{row.share:.0%}",
             "" if row.difference is None else f"{row.difference:.0e}",
         )
@@ -69,24 +66,16 @@ def print_rows(
     for note in (
         "us: microseconds a call; under each peer its time over that of triops-numpy; above 1 triops is faster",
         "difference: the largest of any peer from the same formula in float64, over the largest entry; "
-        f"{_WRONG} marks a result that is wrong",
+        f"{WRONG} marks a result that is wrong",
         f"ceiling: copying, GB/s by size: {copies}; matrix product {ceilings.gemm_flops_s / 1e9:.0f} GFLOP/s",
         *(f"{name} is not in the table: {reason}" for name, reason in left_out.items()),
-        *_troubles(rows),
+        *troubles(rows),
     ):
         console.print(note, soft_wrap=True)
 
 
-def _ratio(result: Result | None) -> str:
-    if result is None:
-        return ""
-    if result.ratio is None:
-        return "failed"
-    return f"{result.ratio:.2f}" + _WRONG * result.wrong
-
-
 def _means_table(rows: Sequence[Row], peers: Sequence[str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("geometric mean", no_wrap=True)
     for name in peers:
         table.add_column(name, justify="right", no_wrap=True)
@@ -95,18 +84,6 @@ def _means_table(rows: Sequence[Row], peers: Sequence[str]) -> Table:
         cells = [found.get(name, {}).get(size) for name in peers]
         table.add_row(size, *("" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
-
-
-def _troubles(rows: Sequence[Row]) -> list[str]:
-    notes = []
-    for row in rows:
-        where = f"{row.op} {'x'.join(map(str, row.shape))}"
-        for name, result in row.results.items():
-            if result.error:
-                notes.append(f"{name} failed in {where}: {result.error}")
-            elif result.wrong:
-                notes.append(f"{name} is wrong in {where}: off by {result.difference:.0e}")
-    return notes
 
 
 def _bytes(size: int) -> str:

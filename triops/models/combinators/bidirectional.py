@@ -18,7 +18,8 @@ __all__ = ["bidirectional"]
 
 class bidirectional(Combinator):
     """Y = [f(X), reversed g(reversed X)] along the last dimension, each sequence being reversed by itself, so
-    that row t of both halves is about row t of X. Schuster and Paliwal 1997, Bidirectional Recurrent Neural Networks.
+    that row t of both halves is about row t of X. Schuster and Paliwal 1997, Bidirectional Recurrent Neural
+    Networks.
 
     X: Padded, with data (L, N, nI); other forms by `with_padded(bidirectional(...))`. l2r: f. r2l: g, a copy of f
     where it is left out, with parameters of its own. Y: Padded, with data of both widths. Thinc 8.3 has the

@@ -108,9 +108,11 @@ def _check_owner(model: Model, argument: str, data: Any) -> None:
     if isinstance(data, Ragged | Padded):
         data = (data.data, *places_of(data).values())
     for item in data if isinstance(data, list | tuple) else (data,):
+        if owns(item):
+            continue
         if isinstance(item, list | tuple | Ragged | Padded):
             _check_owner(model, argument, item)
-        elif hasattr(item, "dtype") and not owns(item):
+        elif hasattr(item, "dtype"):
             model.ops.check_owner(model.name, argument, item)
 
 

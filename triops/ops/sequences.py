@@ -187,27 +187,34 @@ class SequenceOps(LengthOps):
     def _movable(self, arrays: Sequence[Array]) -> tuple[bool, list[Any]]:
         """Whether rows may be moved about on the host, and the arrays there: a compiler that shares its memory
         would compile anew for each new list of lengths."""
+        if self.xp is self.backend.host.namespace:
+            return True, list(arrays)
         if self.backend.reads_host_memory and not any(map(self.backend.is_traced, arrays)):
             return True, [self.backend.to_numpy(array) for array in arrays]
         return False, list(arrays)
 
     def _alike(self, op: str, arrays: Sequence[Array]) -> None:
+        owns, dtype = self._owns, None
+        shape: tuple[int, ...] = ()
         for n, array in enumerate(arrays):
-            self.check_owner(op, f"array {n}", array)
-            if array.ndim < 1:
+            if not owns(array):
+                self.check_owner(op, f"array {n}", array)
+            if not array.shape:
                 raise ShapeError(f"{op}: array {n} must have rows, got shape ()")
-            if array.shape[1:] != arrays[0].shape[1:]:
+            if n == 0:
+                shape, dtype = array.shape[1:], array.dtype
+            if array.shape[1:] != shape:
                 raise ShapeError(
                     f"{op}: all arrays must have the shape of the first but for their rows, "
                     f"{('T', *arrays[0].shape[1:])}, got {tuple(array.shape)} for array {n}"
                 )
-            if array.dtype != arrays[0].dtype:
+            if array.dtype is not dtype and array.dtype != dtype:
                 raise DTypeError(
                     f"{op}: array {n} is {array.dtype} and array 0 is {arrays[0].dtype}: convert one of them"
                 )
 
     def _numbers(self, op: str, lengths: Ints1d | Sequence[int]) -> list[int]:
-        return self._counts(op, lengths) if isinstance(lengths, Array) else list(lengths)
+        return list(lengths) if isinstance(lengths, list | tuple) else self._counts(op, lengths)  # type: ignore[arg-type]
 
     def _counts(self, op: str, lengths: Ints1d) -> list[int]:
         self._ints(op, lengths=lengths)

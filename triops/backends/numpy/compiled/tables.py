@@ -48,7 +48,7 @@ def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> Non
     # As in scatter_rows, a slice owns the rows of one remainder.
     for i in range(indices.shape[0]):
         for k in range(indices.shape[1]):
-            row = np.int64(indices[i, k])
+            row = indices[i, k]
             if row & mask == part:
                 for j in range(table.shape[1]):
                     table[row, j] += dY[i, j]
@@ -70,7 +70,7 @@ _add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 def gather(table: Any, indices: Any) -> Any:
     out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
     rows = _matrix(table)
-    _gather(indices.size, rows, flat(indices), out.reshape(indices.size, rows.shape[1]))
+    _gather(indices.size, rows, flat(_wide(indices)), out.reshape(indices.size, rows.shape[1]))
     return out
 
 
@@ -79,13 +79,13 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter(len(values), rows, flat(indices), _matrix(values), owners, slices=owners)
+        _scatter(len(values), rows, flat(_wide(indices)), _matrix(values), owners, slices=owners)
     return out
 
 
 def gather_add(table: Any, indices: Any) -> Any:
     out = np.empty((len(indices), table.shape[1]), np.float32)
-    _gather_add(len(out), _matrix(table), _matrix(indices), out)
+    _gather_add(len(out), _matrix(table), _matrix(_wide(indices)), out)
     return out
 
 
@@ -93,7 +93,7 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         owners = _owners(len(dY))
-        _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), owners - 1, slices=owners)
+        _scatter_sums(len(dY), out, _matrix(_wide(indices)), _matrix(dY), owners - 1, slices=owners)
     return out
 
 
@@ -102,6 +102,11 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     if Y.size:
         _add_rows(len(Y), Y, flat(b))
     return Y
+
+
+def _wide(indices: Any) -> Any:
+    """Indices of any width as one, so that kernels are not compiled for each."""
+    return indices.astype(np.int64, copy=False)
 
 
 def _owners(rows: int) -> int:

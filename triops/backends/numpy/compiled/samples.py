@@ -53,17 +53,14 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     "n": lambda n: 2,
     "P": lambda n: _PIECES,
 }
-# Where an op means something else by a name, or where ids of each dtype are compiled apart.
+# Where an op means something else by a name, or is compiled once for each of its forms.
 _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
     "maxout": ({"X": lambda n: _floats(n, _WIDTH, 2)}, {"X": lambda n: _floats(n, _WIDTH, _PIECES)}),
     "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
     "affine": ({"W": lambda n: _floats(_WIDTH, _WIDTH)},),
     "backprop_reduce_max": ({"which": lambda n: _ids("int32", _WIDTH)(n // 4)},),
-    **dict.fromkeys(("gather", "scatter_add"), tuple({"indices": _ids(d)} for d in ("int32", "int64"))),
-    **dict.fromkeys(
-        ("gather_add", "backprop_gather_add"),
-        tuple({"indices": _ids(d, 4)} for d in ("int32", "int64", "uint32")),
-    ),
+    **dict.fromkeys(("gather", "scatter_add"), ({"indices": _ids("int64")},)),
+    **dict.fromkeys(("gather_add", "backprop_gather_add"), ({"indices": _ids("int64", 4)},)),
 }
 
 

@@ -36,20 +36,26 @@ def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) ->
 
 
 def gather_add_rows(table: Any, indices: Any, out: Any) -> None:
+    # Four rows at a time, as many as an id has hashes: the sum is read and written once for them.
+    fours = indices.shape[1] // 4 * 4
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = F(0)
-        for k in range(indices.shape[1]):
-            row = indices[i, k]
+        for k in range(0, fours, 4):
+            a, b, c, d = indices[i, k], indices[i, k + 1], indices[i, k + 2], indices[i, k + 3]
             for j in range(out.shape[1]):
-                out[i, j] += table[row, j]
+                out[i, j] += (table[a, j] + table[b, j]) + (table[c, j] + table[d, j])
+        for k in range(fours, indices.shape[1]):
+            a = indices[i, k]
+            for j in range(out.shape[1]):
+                out[i, j] += table[a, j]
 
 
 def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> None:
     # As in scatter_rows, a slice owns the rows of one remainder.
     for i in range(indices.shape[0]):
         for k in range(indices.shape[1]):
-            row = np.int64(indices[i, k])
+            row = indices[i, k]
             if row & mask == part:
                 for j in range(table.shape[1]):
                     table[row, j] += dY[i, j]
@@ -107,7 +113,7 @@ _add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 def gather(table: Any, indices: Any) -> Any:
     out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
     rows = _matrix(table)
-    _gather(indices.size, rows, flat(indices), out.reshape(indices.size, rows.shape[1]))
+    _gather(indices.size, rows, flat(_wide(indices)), out.reshape(indices.size, rows.shape[1]))
     return out
 
 
@@ -116,13 +122,13 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter(len(values), rows, flat(indices), _matrix(values), owners - 1, slices=owners)
+        _scatter(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
     return out
 
 
 def gather_add(table: Any, indices: Any) -> Any:
     out = np.empty((len(indices), table.shape[1]), np.float32)
-    _gather_add(len(out), _matrix(table), _matrix(indices), out)
+    _gather_add(len(out), _matrix(table), _matrix(_wide(indices)), out)
     return out
 
 
@@ -130,14 +136,14 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         owners = _owners(len(dY))
-        _scatter_sums(len(dY), out, _matrix(indices), _matrix(dY), owners - 1, slices=owners)
+        _scatter_sums(len(dY), out, _matrix(_wide(indices)), _matrix(dY), owners - 1, slices=owners)
     return out
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
     out = np.empty((len(lengths), table.shape[1]), np.float32)
     if out.size:
-        _bag(len(out), _matrix(table), _matrix(indices), *_bags(lengths, mean), out)
+        _bag(len(out), _matrix(table), _matrix(_wide(indices)), *_bags(lengths, mean), out)
     return out
 
 
@@ -145,7 +151,7 @@ def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         bags, owners = _bags(lengths, mean), _owners(len(indices))
-        _scatter_bags(len(indices), out, _matrix(indices), *bags, _matrix(dY), owners - 1, slices=owners)
+        _scatter_bags(len(indices), out, _matrix(_wide(indices)), *bags, _matrix(dY), owners - 1, slices=owners)
     return out
 
 
@@ -162,6 +168,11 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     if Y.size:
         _add_rows(len(Y), Y, flat(b))
     return Y
+
+
+def _wide(indices: Any) -> Any:
+    """Indices of any width as one, so that kernels are not compiled for each."""
+    return indices.astype(np.int64, copy=False)
 
 
 def _owners(rows: int) -> int:

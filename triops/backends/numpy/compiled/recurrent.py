@@ -1,8 +1,10 @@
 """LSTM and GRU. The products with the input are one matrix product a layer, for all rows and both directions, and
-so are the gradients of weights; a step is one product with the hidden states, and one pass that does the rest.
+so are the gradients of weights.
 
-Every sequence has a row in the buffers that go from step to step. Where a sequence is not there yet its row is
-what it starts from; where it is over its row is left alone.
+Sequences do not meet in the steps between: each thread takes some through all of them. A product of a step is
+too small for the threads of a BLAS, which would wait for each other at every one, and for long where the machine
+is busy. Every sequence has a row in the buffers that go from step to step. Where a sequence is not there yet its
+row is what it starts from; where it is over its row is left alone.
 """
 
 from __future__ import annotations
@@ -13,112 +15,166 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
-from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.build import Kernel, inlined
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 
 __all__ = ["RECURRENT"]
 
-_SEQUENCES = 512  # sequences from which a second thread pays
+_SEQUENCES = 8  # sequences from which a second thread pays
 
 
-def lstm_step(
-    H: Any, U: Any, cells: Any, A: Any, b: Any, Y: Any, G: Any, C: Any, d: int, first: int, start: int
-) -> None:
-    for k in range(H.shape[0]):
-        row = first + start + k
-        h, u, cell, a = H[k], U[k], cells[k], A[row, d]
-        y, g, c = Y[row, d], G[row, d], C[row, d]
-        for j in range(h.shape[0]):
-            forget = sigmoid(a[0, j] + u[0, j] + b[0, j])
-            enter = sigmoid(a[1, j] + u[1, j] + b[1, j])
-            leave = sigmoid(a[2, j] + u[2, j] + b[2, j])
-            new = tanh(a[3, j] + u[3, j] + b[3, j])
-            now = forget * cell[j] + enter * new
-            g[0, j] = forget
-            g[1, j] = enter
-            g[2, j] = leave
-            g[3, j] = new
-            cell[j] = now
-            c[j] = now
-            out = leave * tanh(now)
-            h[j] = out
-            y[j] = out
+@inlined
+def product(A: Any, B: Any, Y: Any) -> None:
+    """Y = A B. Two rows by four at a time: what is read of B serves both, and Y stays in the nearest cache."""
+    pairs, fours = A.shape[0] // 2 * 2, A.shape[1] // 4 * 4
+    for i in range(0, pairs, 2):
+        a, c, y, z = A[i], A[i + 1], Y[i], Y[i + 1]
+        for j in range(y.shape[0]):
+            y[j] = F(0)
+            z[j] = F(0)
+        for k in range(0, fours, 4):
+            b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
+            a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+            c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
+            for j in range(y.shape[0]):
+                y[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])
+                z[j] += (c0 * b0[j] + c1 * b1[j]) + (c2 * b2[j] + c3 * b3[j])
+        for k in range(fours, A.shape[1]):
+            b0, a0, c0 = B[k], a[k], c[k]
+            for j in range(y.shape[0]):
+                y[j] += a0 * b0[j]
+                z[j] += c0 * b0[j]
+    for i in range(pairs, A.shape[0]):
+        a, y = A[i], Y[i]
+        for j in range(y.shape[0]):
+            y[j] = F(0)
+        # In the same order, so that a row is the same whatever slice it is in.
+        for k in range(0, fours, 4):
+            b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
+            a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+            for j in range(y.shape[0]):
+                y[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])
+        for k in range(fours, A.shape[1]):
+            b0, a0 = B[k], a[k]
+            for j in range(y.shape[0]):
+                y[j] += a0 * b0[j]
 
 
-def gru_step(H: Any, U: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int, first: int, start: int) -> None:
-    for k in range(H.shape[0]):
-        row = first + start + k
-        h, u, a = H[k], U[k], A[row, d]
-        y, g = Y[row, d], G[row, d]
-        for j in range(h.shape[0]):
-            reset = sigmoid(a[0, j] + u[0, j] + b[0, j])
-            keep = sigmoid(a[1, j] + u[1, j] + b[1, j])
-            inner = u[2, j] + bh[j]
-            new = tanh(a[2, j] + b[2, j] + reset * inner)
-            out = new + keep * (h[j] - new)
-            g[0, j] = reset
-            g[1, j] = keep
-            g[2, j] = new
-            g[3, j] = inner
-            h[j] = out
-            y[j] = out
+def lstm_steps(
+    H: Any, U: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, Y: Any, G: Any, C: Any,
+    d: int, start: int,
+) -> None:  # fmt: skip
+    for s in range(firsts.shape[0]):
+        first = firsts[s]
+        size = min(max(sizes[s] - start, 0), H.shape[0])
+        product(H[:size], W, V[:size])
+        for k in range(size):
+            row = first + start + k
+            h, u, cell, a = H[k], U[k], cells[k], A[row, d]
+            y, g, c = Y[row, d], G[row, d], C[row, d]
+            for j in range(h.shape[0]):
+                forget = sigmoid(a[0, j] + u[0, j] + b[0, j])
+                enter = sigmoid(a[1, j] + u[1, j] + b[1, j])
+                leave = sigmoid(a[2, j] + u[2, j] + b[2, j])
+                new = tanh(a[3, j] + u[3, j] + b[3, j])
+                now = forget * cell[j] + enter * new
+                g[0, j] = forget
+                g[1, j] = enter
+                g[2, j] = leave
+                g[3, j] = new
+                cell[j] = now
+                c[j] = now
+                out = leave * tanh(now)
+                h[j] = out
+                y[j] = out
 
 
-def backprop_lstm_step(
-    dH: Any, d_cells: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any, d: int, first: int, start: int
-) -> None:
-    for k in range(dH.shape[0]):
-        row = first + start + k
-        dh, dc, dy, g, c, old, da = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d], before[row], dA[row, d]
-        for j in range(dh.shape[0]):
-            forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
-            t = tanh(c[j])
-            d_out = dy[j] + dh[j]
-            d_cell = dc[j] + d_out * leave * (F(1) - t * t)
-            dc[j] = d_cell * forget
-            da[0, j] = d_cell * old[j] * forget * (F(1) - forget)
-            da[1, j] = d_cell * new * enter * (F(1) - enter)
-            da[2, j] = d_out * t * leave * (F(1) - leave)
-            da[3, j] = d_cell * enter * (F(1) - new * new)
+def gru_steps(
+    H: Any, U: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int,
+    start: int,
+) -> None:  # fmt: skip
+    for s in range(firsts.shape[0]):
+        first = firsts[s]
+        size = min(max(sizes[s] - start, 0), H.shape[0])
+        product(H[:size], W, V[:size])
+        for k in range(size):
+            row = first + start + k
+            h, u, a = H[k], U[k], A[row, d]
+            y, g = Y[row, d], G[row, d]
+            for j in range(h.shape[0]):
+                reset = sigmoid(a[0, j] + u[0, j] + b[0, j])
+                keep = sigmoid(a[1, j] + u[1, j] + b[1, j])
+                inner = u[2, j] + bh[j]
+                new = tanh(a[2, j] + b[2, j] + reset * inner)
+                out = new + keep * (h[j] - new)
+                g[0, j] = reset
+                g[1, j] = keep
+                g[2, j] = new
+                g[3, j] = inner
+                h[j] = out
+                y[j] = out
 
 
-def backprop_gru_step(
-    dH: Any, direct: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any, d: int, first: int, start: int
-) -> None:
-    for k in range(dH.shape[0]):
-        row = first + start + k
-        dh, kept, dy, g, old, da, du = (
-            dH[k],
-            direct[k],
-            dY[row, d],
-            G[row, d],
-            before[row],
-            dA[row, d],
-            dU[row, d],
-        )
-        for j in range(dh.shape[0]):
-            reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
-            d_out = dy[j] + dh[j] + kept[j]
-            d_new = d_out * (F(1) - keep) * (F(1) - new * new)
-            d_reset = d_new * inner * reset * (F(1) - reset)
-            d_keep = d_out * (old[j] - new) * keep * (F(1) - keep)
-            kept[j] = d_out * keep
-            da[0, j] = d_reset
-            da[1, j] = d_keep
-            da[2, j] = d_new
-            du[0, j] = d_reset
-            du[1, j] = d_keep
-            du[2, j] = d_new * reset
+def backprop_lstm_steps(
+    dH: Any, d_cells: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any,
+    dV: Any, d: int, start: int,
+) -> None:  # fmt: skip
+    for s in range(firsts.shape[0]):
+        first = firsts[s]
+        size = min(max(sizes[s] - start, 0), dH.shape[0])
+        for k in range(size):
+            row = first + start + k
+            dh, dc, dy, g, c = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d]
+            old, da = before[row], dA[row, d]
+            for j in range(dh.shape[0]):
+                forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
+                t = tanh(c[j])
+                d_out = dy[j] + dh[j]
+                d_cell = dc[j] + d_out * leave * (F(1) - t * t)
+                dc[j] = d_cell * forget
+                da[0, j] = d_cell * old[j] * forget * (F(1) - forget)
+                da[1, j] = d_cell * new * enter * (F(1) - enter)
+                da[2, j] = d_out * t * leave * (F(1) - leave)
+                da[3, j] = d_cell * enter * (F(1) - new * new)
+        product(dV[first + start : first + start + size, d], W, dH[:size])
+
+
+def backprop_gru_steps(
+    dH: Any, direct: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any,
+    dV: Any, d: int, start: int,
+) -> None:  # fmt: skip
+    for s in range(firsts.shape[0]):
+        first = firsts[s]
+        size = min(max(sizes[s] - start, 0), dH.shape[0])
+        for k in range(size):
+            row = first + start + k
+            dh, kept, dy, g, old = dH[k], direct[k], dY[row, d], G[row, d], before[row]
+            da, du = dA[row, d], dU[row, d]
+            for j in range(dh.shape[0]):
+                reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
+                d_out = dy[j] + dh[j] + kept[j]
+                d_new = d_out * (F(1) - keep) * (F(1) - new * new)
+                d_reset = d_new * inner * reset * (F(1) - reset)
+                d_keep = d_out * (old[j] - new) * keep * (F(1) - keep)
+                kept[j] = d_out * keep
+                da[0, j] = d_reset
+                da[1, j] = d_keep
+                da[2, j] = d_new
+                du[0, j] = d_reset
+                du[1, j] = d_keep
+                du[2, j] = d_new * reset
+        product(dV[first + start : first + start + size, d], W, dH[:size])
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_SEQUENCES)
 
 
-_lstm_step = _kernel(lstm_step, "H", "U", "cells")
-_gru_step = _kernel(gru_step, "H", "U")
-_backprop_lstm_step = _kernel(backprop_lstm_step, "dH", "d_cells")
-_backprop_gru_step = _kernel(backprop_gru_step, "dH", "direct")
+_FORWARD = {4: _kernel(lstm_steps, "H", "U", "V", "cells"), 3: _kernel(gru_steps, "H", "U", "V")}
+_BACKWARD = {
+    4: _kernel(backprop_lstm_steps, "dH", "d_cells"),
+    3: _kernel(backprop_gru_steps, "dH", "direct"),
+}
 
 
 def lstm_forward_training(
@@ -169,7 +225,9 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     Y = np.empty((depth, rows, dirs, nO), np.float32)
     G = np.empty((layers, rows, dirs, 4, nO), np.float32)
     further = [np.empty((layers, rows, dirs, nO), np.float32) for _ in starts[1:]]
-    U = np.empty((steps[0].size, gates * nO), np.float32)
+    N = int(steps.sizes[0])
+    U = np.empty((N, gates, nO), np.float32)
+    V = U.reshape(N, -1)
     # Not where the gates go: a loop over memory that overlaps is not vectorised.
     A = np.empty((rows, dirs, gates, nO), np.float32)
     below = _matrix(X)
@@ -177,14 +235,10 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
         saved = [array[i if keep else 0] for array in (G, *further)]
         np.matmul(below, Wx.T, out=A.reshape(rows, -1))
         for d in range(dirs):
-            H, *cells = (np.repeat(start[i, d][None], steps[0].size, axis=0) for start in starts)
+            H, *cells = (np.repeat(start[i, d][None], N, axis=0) for start in starts)
             biases = _biases(gates, bx[d], bh[d], nO)
-            W = Wh[d].T
-            for first, size in reversed(steps) if d else steps:
-                products = U[:size]
-                np.matmul(H[:size], W, out=products)
-                states = (H[:size], products.reshape(size, gates, nO), *(array[:size] for array in cells))
-                _STEPS[gates](size, *states, A, *biases, Y[i], *saved, d, first)
+            W = np.ascontiguousarray(Wh[d].T)
+            _FORWARD[gates](N, H, U, V, *cells, W, *_turned(steps, d), A, *biases, Y[i], *saved, d)
         below = Y[i].reshape(rows, dirs * nO)
     return below, Y, G, *further
 
@@ -197,6 +251,7 @@ def _backward(
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
     steps, rows, X = _steps(size_at_t), len(X), _matrix(X)
+    N = int(steps.sizes[0])
     Y, G, *further = (_matrix(array) for array in saved)
     d_params, d_starts = np.empty(params.shape, np.float32), [np.empty(shape, np.float32) for _ in starts]
     weights = list(_layers(flat(params), gates, shape, X.shape[1]))
@@ -215,13 +270,11 @@ def _backward(
                 _earlier(states[i, :, d], *before[d], start[i, d])
                 for states, start in zip((Y, *further), starts, strict=True)
             ]
-            dH, carried = np.zeros((2, steps[0].size, nO), np.float32)
-            for first, size in steps if d else reversed(steps):
-                _BACKWARD_STEPS[gates](
-                    size, dH[:size], carried[:size], above, G[i], *(states[i] for states in further), earlier[-1],
-                    *slopes, d, first,
-                )  # fmt: skip
-                np.matmul(dU[first : first + size, d], Wh[d], out=dH[:size])
+            dH, carried = np.zeros((2, N, nO), np.float32)
+            _BACKWARD[gates](
+                N, dH, carried, Wh[d], *_turned(steps, 1 - d), above, G[i], *(states[i] for states in further),
+                earlier[-1], *slopes, dU, d,
+            )  # fmt: skip
             _, dbx, dWh, dbh = gradients[dirs * i + d]
             np.matmul(dU[:, d].T, earlier[0], out=dWh)
             np.matmul(ones, dU[:, d], out=dbh)
@@ -239,32 +292,31 @@ def _backward(
     return above, d_params, *d_starts
 
 
-class _Step(NamedTuple):
-    first: int
-    size: int
+class _Steps(NamedTuple):
+    """The first row of each step, and how many rows it has."""
+
+    firsts: Any
+    sizes: Any
 
 
-def _steps(size_at_t: Any) -> list[_Step]:
-    steps, first = [], 0
-    for size in size_at_t.tolist():
-        if size:
-            steps.append(_Step(first, size))
-        first += size
-    return steps
+def _steps(size_at_t: Any) -> _Steps:
+    sizes = size_at_t.astype(np.int64)
+    sizes = sizes[sizes > 0]
+    return _Steps(np.cumsum(sizes) - sizes, sizes)
 
 
-def _rows_before(steps: list[_Step], direction: int) -> tuple[Any, Any]:
+def _turned(steps: _Steps, direction: int) -> _Steps:
+    return _Steps(*(np.ascontiguousarray(array[::-1]) for array in steps)) if direction else steps
+
+
+def _rows_before(steps: _Steps, direction: int) -> tuple[Any, Any]:
     """Of each row the one before in its sequence, and which rows are the first ones."""
-    rows = np.arange(steps[-1].first + steps[-1].size)
-    sizes = np.array([step.size for step in steps])
-    firsts = np.repeat([step.first for step in steps], sizes)
+    firsts, sizes = steps
+    rows, own = np.arange(sizes.sum()), np.repeat(sizes, sizes)
     if direction:
-        after = np.repeat(np.append(sizes[1:], 0), sizes)
-        own = np.repeat(sizes, sizes)
-        begins = rows - firsts >= after
+        begins = rows - np.repeat(firsts, sizes) >= np.repeat(np.append(sizes[1:], 0), sizes)
         return np.where(begins, 0, rows + own), begins
-    own = np.repeat(np.append(0, sizes[:-1]), sizes)
-    return rows - own, rows < sizes[0]
+    return rows - np.repeat(np.append(0, sizes[:-1]), sizes), rows < sizes[0]
 
 
 def _earlier(states: Any, places: Any, begins: Any, start: Any) -> Any:
@@ -310,9 +362,6 @@ def _biases(gates: int, bx: Any, bh: Any, nO: int) -> tuple[Any, ...]:
 def _matrix(array: Any) -> Any:
     return flat(array).reshape(array.shape)
 
-
-_STEPS = {4: _lstm_step, 3: _gru_step}
-_BACKWARD_STEPS = {4: _backprop_lstm_step, 3: _backprop_gru_step}
 
 RECURRENT: Mapping[str, Callable[..., Any]] = {
     "lstm_forward_training": lstm_forward_training,

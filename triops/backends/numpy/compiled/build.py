@@ -77,12 +77,16 @@ class Kernel:
     ) -> None:
         self._function, self._names, self._sliced = function, names, sliced
         self._fastmath, self._threshold = fastmath, threshold
+        self._grain = _GRAIN if threshold > _MANY else 1
         self._asked = False
 
     def __call__(self, work: int, *args: Any, slices: int | None = None) -> None:
         """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument."""
-        if work >= self._threshold and (threads := kernel_threads()) > 1 and self._pays():
-            self._on_threads(threads, work, slices or _SLICES_A_THREAD * threads, args)
+        if work >= self._threshold and (threads := kernel_threads()) > 1:
+            if self._pays():
+                self._on_threads(threads, work, slices or _SLICES_A_THREAD * threads, args)
+            else:
+                self._in_turn(work, slices or 1, args)
         elif slices is None or slices == 1:
             self._whole(*args, *self._first)
         else:
@@ -105,6 +109,16 @@ class Kernel:
             self._asked = True
             return is_cached(self.threaded)
         return True
+
+    def _in_turn(self, work: int, slices: int, args: tuple[Any, ...]) -> None:
+        """Slice after slice, with no driver to be compiled."""
+        grains = -(-work // self._grain)
+        for part in range(slices):
+            lo = part * grains // slices * self._grain
+            hi = min((part + 1) * grains // slices * self._grain, work)
+            steps = [self._sliced.get(name) for name in self._parameters]
+            cut = [arg[step * lo : step * hi] if step else arg for arg, step in zip(args, steps, strict=False)]
+            self._whole(*cut, *({"start": lo, "part": part}[name] for name in self._parameters[len(args) :]))
 
     def _on_threads(self, threads: int, work: int, slices: int, args: tuple[Any, ...]) -> None:
         if threads >= numba.config.NUMBA_NUM_THREADS:
@@ -139,7 +153,7 @@ class Kernel:
         return _compiled(f"{name}_slice", source, self._names, self._fastmath, parallel=False)
 
     def _driver(self, kind: str, *, parallel: bool) -> Callable[..., None]:
-        text = _driver(self._parameters, self._sliced, _GRAIN if self._threshold > _MANY else 1)
+        text = _driver(self._parameters, self._sliced, self._grain)
         names = {"inner": self._whole, "whole": np.int64}
         return _compiled(f"{self._text[0]}_{kind}", text, names, self._fastmath, parallel=parallel)
 

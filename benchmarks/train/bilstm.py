@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.train.task import Arrays, Layers, Place, Problem, Task, glorot, labels, lengths, linear
+from triops import Ragged
+from triops.models import LSTM, Softmax, chain, with_array
 
 __all__ = ["BILSTM"]
 
@@ -89,6 +91,13 @@ def _flat_place(layer: Any, nI: int, width: int) -> Place:
 
 def _exchange(array: Any) -> Any:
     return np.concatenate([np.split(array, 4)[gate] for gate in _OTHER_GATES])
+
+
+def _triops(array: Any, batch: Arrays, extents: Any) -> Layers:
+    nI, width = extents["nI"], extents["width"]
+    lstm, out = LSTM(width, nI, bi=True, depth=_DEPTH), Softmax(extents["classes"], width)
+    X = Ragged(array(batch["X"]), array(batch["lengths"]))
+    return Layers(chain(lstm, with_array(out)), X, _places(lstm, out, nI, width))
 
 
 def _thinc(array: Any, batch: Arrays, extents: Any) -> Layers:
@@ -187,6 +196,7 @@ BILSTM = Task(
         "full": {"sequences": 64, "shortest": 5, "longest": 40, "nI": 128, "width": 128, "classes": 17},
         "small": {"sequences": 5, "shortest": 1, "longest": 6, "nI": 6, "width": 8, "classes": 4},
     },
+    triops=_triops,
     thinc=_thinc,
     torch=_torch,
     jax=_jax,

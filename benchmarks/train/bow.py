@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.train.task import Arrays, Layers, Problem, Task, hashed_rows, labels, lengths, linear
+from triops import Ragged
+from triops.models import HashEmbedBag, Relu, Softmax, chain
 
 __all__ = ["BOW"]
 
@@ -25,6 +27,15 @@ def _problem(documents: int, shortest: int, longest: int, width: int, nV: int, c
         "documents": documents, "words": int(counts.sum()), "width": width, "nV": nV, "classes": classes,
     }  # fmt: skip
     return Problem(extents, weights, batch, 3 * 2.0 * documents * width * (width + classes))
+
+
+def _triops(array: Any, batch: Arrays, extents: Any) -> Layers:
+    width, classes = extents["width"], extents["classes"]
+    embed = HashEmbedBag(width, extents["nV"], seed=_SEED)
+    hidden, out = Relu(width, width), Softmax(classes, width)
+    X = Ragged(array(batch["ids"]), array(batch["lengths"]))
+    places = [(embed, "E"), (hidden, "W"), (hidden, "b"), (out, "W"), (out, "b")]
+    return Layers(chain(embed, hidden, out), X, places)
 
 
 def _thinc(array: Any, batch: Arrays, extents: Any) -> Layers:
@@ -88,6 +99,7 @@ BOW = Task(
         "full": {"documents": 256, "shortest": 20, "longest": 200, "width": 64, "nV": 20000, "classes": 2},
         "small": {"documents": 12, "shortest": 1, "longest": 9, "width": 8, "nV": 30, "classes": 3},
     },
+    triops=_triops,
     thinc=_thinc,
     torch=_torch,
     jax=_jax,

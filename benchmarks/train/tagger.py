@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.train.task import Arrays, Layers, Problem, Task, hashed_rows, labels, linear
-from triops.models import HashEmbed, Maxout, Model, Softmax, chain, residual
+from triops.models import HashEmbed, Maxout, Softmax, chain, expand_window, residual
 
 __all__ = ["TAGGER"]
 
@@ -32,18 +32,11 @@ def _problem(rows: int, width: int, nV: int, blocks: int, classes: int) -> Probl
     return Problem(extents, weights, batch, 3 * 2.0 * rows * products)
 
 
-class _Window(Model):
-    """The rows before and after, side by side."""
-
-    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
-        return self.ops.seq2col(X, 1), lambda dY, sgd=None: self.ops.backprop_seq2col(dY, 1)
-
-
 def _triops(array: Any, batch: Arrays, extents: Any) -> Layers:
     width, classes = extents["width"], extents["classes"]
     embed, out = HashEmbed(width, extents["nV"], seed=_SEED), Softmax(classes, width)
     hidden = [Maxout(width, 3 * width, _PIECES, normalize=True) for _ in range(extents["blocks"])]
-    model = chain(embed, *(residual(chain(_Window(), layer)) for layer in hidden), out)
+    model = chain(embed, *(residual(chain(expand_window(1), layer)) for layer in hidden), out)
     places = [(embed, "E")]
     for layer in hidden:
         places += [(layer, "W"), (layer, "b"), (layer.layers[0], "G"), (layer.layers[0], "b")]

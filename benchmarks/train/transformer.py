@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.train.task import Arrays, Problem, Task, labels, lengths, linear
+from benchmarks.train.task import Arrays, Layers, Problem, Task, labels, lengths, linear
+from triops import Ragged
+from triops.models import Gelu, LayerNorm, Linear, MultiHeadAttention, Softmax, chain, residual, with_array
 
 __all__ = ["TRANSFORMER"]
 
@@ -57,6 +59,22 @@ def _padding(counts: Any) -> tuple[Any, Any, Any]:
     inside = steps < counts[:, None]
     index = np.where(inside, starts[:, None] + steps, 0)
     return index, inside, np.flatnonzero(inside)
+
+
+def _triops(array: Any, batch: Arrays, extents: Any) -> Layers:
+    width, blocks, places = extents["width"], [], []
+    for _ in range(extents["layers"]):
+        norm1, attention = LayerNorm(width), MultiHeadAttention(width, width, heads=extents["heads"])
+        norm2, wide, narrow = LayerNorm(width), Gelu(4 * width, width), Linear(width, 4 * width)
+        blocks.append(residual(chain(with_array(norm1), attention)))
+        blocks.append(with_array(residual(chain(norm2, wide, narrow))))
+        places += [(norm1, "G"), (norm1, "b")]
+        places += [(attention, name) for name in ("W", "b", "Wo", "bo")]
+        places += [(norm2, "G"), (norm2, "b"), (wide, "W"), (wide, "b"), (narrow, "W"), (narrow, "b")]
+    norm, out = LayerNorm(width), Softmax(extents["classes"], width)
+    places += [(norm, "G"), (norm, "b"), (out, "W"), (out, "b")]
+    X = Ragged(array(batch["X"]), array(batch["lengths"]))
+    return Layers(chain(*blocks, with_array(chain(norm, out))), X, places)
 
 
 def _torch(extents: Any) -> Any:
@@ -162,6 +180,7 @@ TRANSFORMER = Task(
             "sequences": 5, "shortest": 1, "longest": 6, "width": 8, "heads": _HEADS, "layers": 2, "classes": 4,
         },
     },
+    triops=_triops,
     torch=_torch,
     jax=_jax_with(_HEADS),
     prepare_jax=_prepare_jax,

@@ -16,7 +16,15 @@ from typing import Any, SupportsIndex
 from triops.backends.cgroup import cgroup_limits
 from triops.errors import ArgumentError
 
-__all__ = ["ThreadLimit", "get_num_threads", "limit_loaded", "obey_machine", "set_num_threads", "usable_cores"]
+__all__ = [
+    "ThreadLimit",
+    "blas_library",
+    "get_num_threads",
+    "limit_loaded",
+    "obey_machine",
+    "set_num_threads",
+    "usable_cores",
+]
 
 # A program that says how many threads it wants gets them, whatever the control group's quota.
 _SAID = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -64,6 +72,12 @@ def get_num_threads() -> int:
     """How many threads BLAS and the compiled kernels may use now."""
     threads: int = _blas().get_num_threads()
     return threads
+
+
+def blas_library() -> str:
+    """The file of NumPy's BLAS, "" where it is not known."""
+    path: str = _blas().filepath
+    return path
 
 
 def limit_loaded() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
+from triops.backends.idle import rest_idle_threads
 from triops.backends.malloc import keep_freed_memory
-from triops.backends.threads import obey_machine
+from triops.backends.threads import blas_library, obey_machine
 from triops.types import Array, DType, Shape
 
 __all__ = ["NumpyBackend"]
@@ -31,6 +32,7 @@ class NumpyBackend(Backend):
     def __init__(self, device: Device) -> None:
         super().__init__(device)
         keep_freed_memory()
+        rest_idle_threads(blas_library())
         obey_machine()
 
     @classmethod

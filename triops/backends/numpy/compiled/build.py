@@ -74,15 +74,17 @@ class Kernel:
         *,
         fastmath: frozenset[str] = FAST,
         threshold: int,
+        grain: int | None = None,
     ) -> None:
         self._function, self._names, self._sliced = function, names, sliced
         self._fastmath, self._threshold = fastmath, threshold
-        self._grain = _GRAIN if threshold > _MANY else 1
+        self._grain = grain or (_GRAIN if threshold > _MANY else 1)
         self._asked = False
 
-    def __call__(self, work: int, *args: Any, slices: int | None = None) -> None:
-        """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument."""
-        if work >= self._threshold and (threads := kernel_threads()) > 1:
+    def __call__(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
+        """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument. size:
+        what to compare with the threshold, where units are not of one size."""
+        if (work if size is None else size) >= self._threshold and (threads := kernel_threads()) > 1:
             if self._pays():
                 self._on_threads(threads, work, slices or _SLICES_A_THREAD * threads, args)
             else:

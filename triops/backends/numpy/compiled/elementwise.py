@@ -180,24 +180,25 @@ class _Form(NamedTuple):
     function: Any
     arrays: tuple[str, ...]
     settings: tuple[str, ...] = ()
+    light: bool = False
 
 
 _X, _DY = ("X",), ("dY", "saved")
 _LINE = ("slope", "offset", "min_val", "max_val")
 FORMS = {
-    "relu": _Form(relu, _X),
-    "backprop_relu": _Form(backprop_relu, _DY),
+    "relu": _Form(relu, _X, light=True),
+    "backprop_relu": _Form(backprop_relu, _DY, light=True),
     "sigmoid": _Form(sigmoid, _X),
-    "backprop_sigmoid": _Form(backprop_sigmoid, _DY),
+    "backprop_sigmoid": _Form(backprop_sigmoid, _DY, light=True),
     "tanh": _Form(tanh, _X),
-    "backprop_tanh": _Form(backprop_tanh, _DY),
+    "backprop_tanh": _Form(backprop_tanh, _DY, light=True),
     "erf": _Form(erf, _X),
-    "clipped_linear": _Form(clipped_linear, _X, _LINE),
-    "backprop_clipped_linear": _Form(backprop_clipped_linear, _DY, _LINE),
-    "hard_swish": _Form(hard_swish, _X),
-    "backprop_hard_swish": _Form(backprop_hard_swish, _DY),
-    "hard_swish_mobilenet": _Form(hard_swish_mobilenet, _X),
-    "backprop_hard_swish_mobilenet": _Form(backprop_hard_swish_mobilenet, _DY),
+    "clipped_linear": _Form(clipped_linear, _X, _LINE, light=True),
+    "backprop_clipped_linear": _Form(backprop_clipped_linear, _DY, _LINE, light=True),
+    "hard_swish": _Form(hard_swish, _X, light=True),
+    "backprop_hard_swish": _Form(backprop_hard_swish, _DY, light=True),
+    "hard_swish_mobilenet": _Form(hard_swish_mobilenet, _X, light=True),
+    "backprop_hard_swish_mobilenet": _Form(backprop_hard_swish_mobilenet, _DY, light=True),
     "swish": _Form(swish, _X),
     "backprop_swish": _Form(backprop_swish, _DY),
     "dish": _Form(dish, _X),
@@ -215,6 +216,7 @@ FORMS = {
 }
 
 _THRESHOLD = 16_384  # entries from which a second thread pays
+_LIGHT_THRESHOLD = 131_072  # where memory takes longer than arithmetic
 
 
 def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
@@ -225,7 +227,8 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
         f"        out[i] = function({', '.join((*entries, *form.settings))})\n"
     )
     sliced = dict.fromkeys((*form.arrays, "out"), 1)
-    kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=_THRESHOLD)
+    threshold = _LIGHT_THRESHOLD if form.light else _THRESHOLD
+    kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=threshold)
 
     def call(*arrays: Any, **settings: float) -> Any:
         out = np.empty(arrays[0].shape, np.float32)

@@ -15,7 +15,7 @@ from triops.backends.numpy.compiled.scalar import I, kept
 
 __all__ = ["MAXOUT"]
 
-_THRESHOLD = 8_192  # entries from which a second thread pays
+_THRESHOLD = 32_768  # entries from which a second thread pays
 _LONGEST = 8  # pieces that are written out
 
 

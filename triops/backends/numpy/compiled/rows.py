@@ -14,7 +14,7 @@ from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, un
 
 __all__ = ["ROWS"]
 
-_THRESHOLD = 64  # rows from which a second thread pays
+_THRESHOLD = 32_768  # entries from which a second thread pays
 _LOWEST_KEY = I(-(2**31))
 
 
@@ -184,7 +184,7 @@ def backprop_rms_norm_rows(dY: Any, X: Any, rstd: Any, G: Any, dX: Any, dG: Any,
 
 
 def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
-    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD)
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD, grain=1)
 
 
 _softmax = _kernel(softmax_rows, "X", "Y")
@@ -205,7 +205,7 @@ def softmax(X: Any, *, axis: int, temperature: float) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
     Y = np.empty(X.shape, np.float32)
-    _softmax(_count(X), rows(X), rows(Y), F(1.0 / temperature))
+    _over_rows(_softmax, X, rows(X), rows(Y), F(1.0 / temperature))
     return Y
 
 
@@ -213,7 +213,7 @@ def backprop_softmax(dY: Any, Y: Any, *, axis: int, temperature: float) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
     dX = np.empty(Y.shape, np.float32)
-    _backprop_softmax(_count(Y), rows(dY), rows(Y), rows(dX), F(1.0 / temperature))
+    _over_rows(_backprop_softmax, Y, rows(dY), rows(Y), rows(dX), F(1.0 / temperature))
     return dX
 
 
@@ -221,7 +221,7 @@ def log_softmax(X: Any, *, axis: int) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
     Y = np.empty(X.shape, np.float32)
-    _log_softmax(_count(X), rows(X), rows(Y))
+    _over_rows(_log_softmax, X, rows(X), rows(Y))
     return Y
 
 
@@ -229,21 +229,21 @@ def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
     dX = np.empty(Y.shape, np.float32)
-    _backprop_log_softmax(_count(Y), rows(dY), rows(Y), rows(dX))
+    _over_rows(_backprop_log_softmax, Y, rows(dY), rows(Y), rows(dX))
     return dX
 
 
 def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
     losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _cross_entropy(_count(X), rows(X), rows(T), losses, dX)
+    _over_rows(_cross_entropy, X, rows(X), rows(T), losses, dX)
     return losses, dX
 
 
 def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
     Y = np.empty(X.shape, np.float32)
     mu, rstd = (np.empty((*X.shape[:-1], 1), np.float32) for _ in range(2))
-    _layer_norm(
-        _count(X), rows(X), flat(G), flat(b), rows(Y), mu.reshape(-1),
+    _over_rows(
+        _layer_norm, X, rows(X), flat(G), flat(b), rows(Y), mu.reshape(-1),
         rstd.reshape(-1), F(eps),
     )  # fmt: skip
     return Y, mu, rstd
@@ -255,8 +255,8 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
     # Short sums keep their digits: a slice has at most some hundred rows.
     slices = max(1, min(64, _count(dY) // 64))
     dG, db = np.zeros((slices, width), np.float32), np.zeros((slices, width), np.float32)
-    _backprop_layer_norm(
-        _count(dY), rows(dY), rows(X), flat(mu), flat(rstd), flat(G), rows(dX),
+    _over_rows(
+        _backprop_layer_norm, dY, rows(dY), rows(X), flat(mu), flat(rstd), flat(G), rows(dX),
         dG, db, slices=slices,
     )  # fmt: skip
     return dX, dG.sum(axis=0), db.sum(axis=0)
@@ -264,7 +264,7 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
 
 def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
     Y, rstd = np.empty(X.shape, np.float32), np.empty((*X.shape[:-1], 1), np.float32)
-    _rms_norm(_count(X), rows(X), flat(G), rows(Y), rstd.reshape(-1), F(eps))
+    _over_rows(_rms_norm, X, rows(X), flat(G), rows(Y), rstd.reshape(-1), F(eps))
     return Y, rstd
 
 
@@ -272,10 +272,14 @@ def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
     dX = np.empty(dY.shape, np.float32)
     slices = max(1, min(64, _count(dY) // 64))
     dG = np.zeros((slices, dY.shape[-1]), np.float32)
-    _backprop_rms_norm(
-        _count(dY), rows(dY), rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices,
+    _over_rows(
+        _backprop_rms_norm, dY, rows(dY), rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices,
     )  # fmt: skip
     return dX, dG.sum(axis=0)
+
+
+def _over_rows(kernel: Kernel, like: Any, *args: Any, slices: int | None = None) -> None:
+    kernel(_count(like), *args, slices=slices, size=like.size)
 
 
 def _count(array: Any) -> int:

@@ -14,7 +14,7 @@ from triops.backends.numpy.compiled.scalar import F
 __all__ = ["calls_of", "small_and_large"]
 
 _WIDTH, _PIECES = 96, 3
-_SMALL, _LARGE = 4, 512  # rows: below and above what pays for threads
+_SMALL, _LARGE = 4, 2048  # rows: below and above what pays for threads
 
 
 def _floats(*shape: int) -> Any:

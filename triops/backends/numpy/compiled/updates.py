@@ -14,7 +14,7 @@ from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["UPDATES"]
 
-_THRESHOLD = 16_384  # entries from which a second thread pays
+_THRESHOLD = 32_768  # entries from which a second thread pays
 
 
 def sgd_step(W: Any, dW: Any, out: Any, learn_rate: Any, keep: Any) -> None:

@@ -10,7 +10,7 @@ from triops.errors import ArgumentError
 from triops.ops.base import OpsBase
 from triops.types import FloatsXd
 
-__all__ = ["GRADIENT_READS", "ActivationOps"]
+__all__ = ["GRADIENT_READS", "ActivationOps", "form_of"]
 
 GRADIENT_READS: Mapping[str, Literal["X", "Y"]] = {
     "sigmoid": "Y",
@@ -29,6 +29,20 @@ GRADIENT_READS: Mapping[str, Literal["X", "Y"]] = {
     "gelu_approx": "X",
     "elu": "Y",
     "softplus": "X",
+}
+
+
+# What activations take beside their array, and what is fixed in those that are a line between two bounds.
+_SETTINGS: Mapping[str, Mapping[str, float]] = {
+    "elu": {"alpha": 1.0},
+    "relu_k": {"n": 6.0},
+    "clipped_linear": {"slope": 1.0, "offset": 0.0, "min_val": 0.0, "max_val": 1.0},
+}
+_LINES: Mapping[str, Mapping[str, float]] = {
+    "clipped_linear": {},
+    "relu_k": {},
+    "hard_sigmoid": {"slope": 0.2, "offset": 0.5},
+    "hard_tanh": {"min_val": -1.0},
 }
 
 
@@ -171,19 +185,19 @@ class ActivationOps(OpsBase):
 
     def hard_sigmoid(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(0.2 X + 0.5, 0, 1)."""
-        return self._clip("hard_sigmoid", X, slope=0.2, offset=0.5)
+        return self._clip("hard_sigmoid", X, **_LINES["hard_sigmoid"])
 
     def backprop_hard_sigmoid(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = 0.2 dY where |X| < 2.5, else 0."""
-        return self._backprop_clip("backprop_hard_sigmoid", dY, X, slope=0.2, offset=0.5)
+        return self._backprop_clip("backprop_hard_sigmoid", dY, X, **_LINES["hard_sigmoid"])
 
     def hard_tanh(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(X, -1, 1)."""
-        return self._clip("hard_tanh", X, min_val=-1.0)
+        return self._clip("hard_tanh", X, **_LINES["hard_tanh"])
 
     def backprop_hard_tanh(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY where |X| < 1, else 0."""
-        return self._backprop_clip("backprop_hard_tanh", dY, X, min_val=-1.0)
+        return self._backprop_clip("backprop_hard_tanh", dY, X, **_LINES["hard_tanh"])
 
     def _clip(self, op: str, X: FloatsXd, **line: float) -> FloatsXd:
         return self._forward(op, X, _line(op, **line), kernel="clipped_linear")
@@ -205,6 +219,21 @@ class ActivationOps(OpsBase):
             self._shape(op, argument, array, tuple(dY.shape), "as dY")
         dX: FloatsXd = self._kernels[kernel or op](dY, array, **settings)
         return dX
+
+
+def form_of(op: str, activation: str, settings: Mapping[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
+    """The kernel that computes an activation, and the numbers that it takes, by name."""
+    if activation not in GRADIENT_READS:
+        raise ArgumentError(f"{op}: activation must be one of {', '.join(GRADIENT_READS)}, got {activation!r}")
+    known = _SETTINGS.get(activation, {})
+    if unknown := settings.keys() - known.keys():
+        raise ArgumentError(f"{op}: {activation} takes {', '.join(known) or 'no settings'}, got {min(unknown)}")
+    given = {**known, **settings}
+    if activation == "relu_k":
+        given = {"max_val": given["n"]}
+    if activation in _LINES:
+        return "clipped_linear", tuple(_line(op, **_LINES[activation], **given).items())
+    return activation, tuple((name, float(value)) for name, value in given.items())
 
 
 def _line(

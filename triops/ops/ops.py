@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from triops.ops.activations import ActivationOps
 from triops.ops.arrays import ArrayOps
 from triops.ops.attention import AttentionOps
 from triops.ops.bags import BagOps
+from triops.ops.fused import FusedOps
 from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
 from triops.ops.maxout import MaxoutOps
@@ -23,7 +23,7 @@ __all__ = ["Ops"]
 
 class Ops(
     LinearOps,
-    ActivationOps,
+    FusedOps,
     SoftmaxOps,
     NormalizationOps,
     MaxoutOps,

@@ -13,7 +13,6 @@ from triops.models.initializers import (
 from triops.models.layers.tail import begin_tail, hidden_tail, initialize_tail
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
-from triops.ops.activations import GRADIENT_READS
 from triops.types import Backprop, Floats2d
 
 __all__ = [
@@ -70,17 +69,16 @@ class HiddenLayer(Model):
         self.check_floats(X, width="nI")
         W = self.get_param("W")
         settings = {name: self.attrs[name] for name in self.settings}
-        before = self.ops.affine(X, W, self.get_param("b"))
-        after = getattr(self.ops, self.activation)(before, **settings)
-        saved = after if GRADIENT_READS[self.activation] == "Y" else before
+        after, saved = self.ops.affine_activation(X, W, self.get_param("b"), self.activation, **settings)
         Y, backprop_tail = begin_tail(self.layers, after, drop)
 
         def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
-            gradient = getattr(self.ops, f"backprop_{self.activation}")
-            dZ = gradient(backprop_tail(dY), saved, **settings)
-            self.inc_grad("b", dZ.sum(axis=0))
-            self.inc_grad("W", self.ops.gemm(dZ, X, trans1=True))
-            return self.ops.gemm(dZ, W)
+            dX, dW, db = self.ops.backprop_affine_activation(
+                backprop_tail(dY), X, W, saved, self.activation, **settings
+            )
+            self.inc_grad("W", dW)
+            self.inc_grad("b", db)
+            return dX
 
         return Y, backprop
 

@@ -42,18 +42,14 @@ class Maxout(Model):
 
     def begin_update(self, X: Floats2d, drop: float | None = 0.0) -> tuple[Floats2d, Backprop]:
         self.check_floats(X, width="nI")
-        ops = self.ops
-        nO, nP, nI = self.get_dim("nO"), self.get_dim("nP"), self.get_dim("nI")
-        W = self.get_param("W").reshape((nO * nP, nI))
-        pieces = ops.affine(X, W, self.get_param("b").reshape((nO * nP,)))
-        best, which = ops.maxout(pieces.reshape((X.shape[0], nO, nP)))
+        W = self.get_param("W")
+        best, which = self.ops.affine_maxout(X, W, self.get_param("b"))
         Y, backprop_tail = begin_tail(self.layers, best, drop)
 
         def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
-            d_pieces = ops.backprop_maxout(backprop_tail(dY), which, nP)
-            self.inc_grad("b", d_pieces.sum(axis=0))
-            d_pieces = d_pieces.reshape((dY.shape[0], nO * nP))
-            self.inc_grad("W", ops.gemm(d_pieces, X, trans1=True).reshape((nO, nP, nI)))
-            return ops.gemm(d_pieces, W)
+            dX, dW, db = self.ops.backprop_affine_maxout(backprop_tail(dY), X, W, which)
+            self.inc_grad("W", dW)
+            self.inc_grad("b", db)
+            return dX
 
         return Y, backprop

@@ -13,10 +13,10 @@ from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import I, kept
 
-__all__ = ["MAXOUT"]
+__all__ = ["LONGEST", "MAXOUT"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
-_LONGEST = 8  # pieces that are written out
+LONGEST = 8  # pieces that are written out
 
 
 @cache
@@ -56,7 +56,7 @@ def _backward(P: int) -> Kernel:
 
 def maxout(X: Any) -> Any:
     P = X.shape[-1]
-    if P > _LONGEST:
+    if P > LONGEST:
         return NotImplemented
     best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
     _forward(P)(best.size, flat(X), best.reshape(-1), which.reshape(-1))
@@ -64,7 +64,7 @@ def maxout(X: Any) -> Any:
 
 
 def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
-    if P > _LONGEST:
+    if P > LONGEST:
         return NotImplemented
     dX = np.empty((*dY.shape, P), np.float32)
     indices = flat(which.astype(np.int32, copy=False))

@@ -28,7 +28,7 @@ def _ids(dtype: str, *shape: int) -> Callable[[int], Any]:
 
 _MATRICES = (
     "X", "Y", "T", "dX", "dY", "saved", "values", "W", "dW", "mom1", "mom2", "velocity", "ema", "weights",
-    "gradient", "table",
+    "gradient", "table", "Xs",
 )  # fmt: skip
 _NUMBERS = (
     "temperature", "eps", "drop", "learn_rate", "keep", "momentum", "beta1", "rest1", "beta2", "rest2", "rate",
@@ -48,16 +48,90 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     "shape": lambda n: (n, _WIDTH),
     "dtype": lambda n: "float32",
     "axis": lambda n: 1,
+    "mean": lambda n: True,
     "nesterov": lambda n: False,
     "nW": lambda n: 1,
     "n": lambda n: 2,
     "P": lambda n: _PIECES,
 }
+_HEADS, _STATE = 4, 32
+
+
+def _packed(n: int) -> Any:
+    """Sequences of four rows, packed by step."""
+    return np.full(4, n // 4, np.int64)
+
+
+def _recurrent(gates: int, saved: int) -> Mapping[str, Callable[[int], Any]]:
+    """One layer, one direction. saved: of the arrays that a step saves for each row, all but the gates."""
+    size = gates * _STATE * (_WIDTH + _STATE + 2)
+    starts = saved  # what a network starts from, it also saves
+
+    def state(n: int) -> Any:
+        rows = [_floats(1, n, 1, _STATE) for _ in range(saved)]
+        return (
+            rows[0],
+            _floats(1, n, 1, 4, _STATE),
+            *rows[1:],
+            _floats(n, _WIDTH),
+            *[_floats(1, 1, _STATE)] * starts,
+        )
+
+    return {
+        "params": lambda n: _floats(size),
+        "dY": lambda n: _floats(n, _STATE),
+        "fwd_state": state,
+        **dict.fromkeys(("H0", "C0"), lambda n: _floats(1, 1, _STATE)),
+        "size_at_t": _packed,
+        "sequences": lambda n: n // 4,
+        "scan": lambda n: None,
+    }
+
+
+_ATTENTION: Mapping[str, Callable[[int], Any]] = {
+    **dict.fromkeys(("dY", "Q", "K", "V", "Y"), lambda n: _floats(n, _HEADS, _WIDTH // _HEADS)),
+    "logsumexp": lambda n: _floats(n, _HEADS),
+    **dict.fromkeys(("kv_lengths", "mask"), lambda n: None),
+    "scale": lambda n: 0.5,
+    "causal": lambda n: False,
+    **dict.fromkeys(("longest", "longest_keys"), lambda n: 4),
+}
+_SQUARE: Mapping[str, Callable[[int], Any]] = {"W": lambda n: _floats(_WIDTH, _WIDTH)}
+
+
+def _activations() -> tuple[Mapping[str, Callable[[int], Any]], ...]:
+    return tuple(
+        {
+            **_SQUARE,
+            "activation": lambda n, name=name: name,  # type: ignore[misc]
+            "settings": lambda n, form=form: tuple((setting, 0.5) for setting in form.settings),  # type: ignore[misc]
+            "keeps_input": lambda n, name=name: name not in ("relu", "sigmoid", "tanh", "elu"),  # type: ignore[misc]
+        }
+        for name, form in FORMS.items()
+        if f"backprop_{name}" in FORMS
+    )
+
+
+_PIECES_OF: Mapping[str, Callable[[int], Any]] = {
+    "W": lambda n: _floats(_WIDTH, _PIECES, _WIDTH),
+    "b": lambda n: _floats(_WIDTH, _PIECES),
+    "which": _ids("int32", _WIDTH),
+}
 # Where an op means something else by a name, or is compiled once for each of its forms.
 _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
     "maxout": ({"X": lambda n: _floats(n, _WIDTH, 2)}, {"X": lambda n: _floats(n, _WIDTH, _PIECES)}),
     "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
-    "affine": ({"W": lambda n: _floats(_WIDTH, _WIDTH)},),
+    "affine": (_SQUARE,),
+    **dict.fromkeys(("affine_activation", "backprop_affine_activation"), _activations()),
+    **dict.fromkeys(("affine_maxout", "backprop_affine_maxout"), (_PIECES_OF,)),
+    "clip_global_norm": ({"gradients": lambda n: [_floats(n, _WIDTH)]},),
+    **dict.fromkeys(("attention", "backprop_attention"), (_ATTENTION,)),
+    **dict.fromkeys(("lstm_forward_training", "lstm_forward_inference", "backprop_lstm"), (_recurrent(4, 2),)),
+    **dict.fromkeys(("gru_forward_training", "gru_forward_inference", "backprop_gru"), (_recurrent(3, 1),)),
+    **dict.fromkeys(
+        ("embedding_bag", "backprop_embedding_bag"),
+        ({"indices": _ids("int64", 4), "dY": lambda n: _floats(n // 4, _WIDTH)},),
+    ),
     "backprop_reduce_max": ({"which": lambda n: _ids("int32", _WIDTH)(n // 4)},),
     **dict.fromkeys(("gather", "scatter_add"), ({"indices": _ids("int64")},)),
     **dict.fromkeys(("gather_add", "backprop_gather_add"), ({"indices": _ids("int64", 4)},)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from triops.backends.numpy.compiled.attention import ATTENTION
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
+from triops.backends.numpy.compiled.fused import FUSED
 from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.random import RANDOM
@@ -23,6 +24,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **ELEMENTWISE,
     **ROWS,
     **MAXOUT,
+    **FUSED,
     **TABLES,
     **HASHING,
     **REDUCTIONS,

@@ -12,10 +12,19 @@ from typing import Any, TypeVar
 
 import typer
 
-from triops.bench.machine import describe_machine, load_average
+from triops.bench.machine import blas_hint, describe_machine, load_average
 from triops.errors import BackendUnavailable
 
-__all__ = ["check_json_file", "choose", "cores", "load_each", "machine_load", "warn_if_busy", "write_json"]
+__all__ = [
+    "check_json_file",
+    "choose",
+    "cores",
+    "load_each",
+    "machine_load",
+    "warn_if_busy",
+    "warn_of_slow_blas",
+    "write_json",
+]
 
 _BUSY = 0.5  # processes a core
 
@@ -73,6 +82,16 @@ def warn_if_busy(load: float | None) -> None:
             f"the machine was busy before this run, load {load:.1f} on {cores()} cores: such times say little, "
             f"measure again when it is idle"
         )
+
+
+def warn_of_slow_blas() -> None:
+    """Say so where a setting keeps NumPy's BLAS from what the CPU can do."""
+    try:
+        hint = blas_hint(describe_machine())
+    except BackendUnavailable:
+        return
+    if hint:
+        typer.echo(hint)
 
 
 def write_json(json_file: Path, found: Mapping[str, Any]) -> None:

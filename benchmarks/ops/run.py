@@ -14,7 +14,7 @@ from benchmarks.ops.ceilings import Ceilings, measure_ceilings
 from benchmarks.ops.measure import FULL, QUICK, Row, measure
 from benchmarks.ops.peers import Peer, load_peers
 from benchmarks.ops.table import means, print_rows
-from benchmarks.report import check_json_file, choose, machine_load, warn_if_busy, write_json
+from benchmarks.report import check_json_file, choose, machine_load, warn_if_busy, warn_of_slow_blas, write_json
 
 __all__ = ["run_ops"]
 
@@ -41,6 +41,7 @@ def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_
         progress.print(f"stopped after {len(rows)} of {len(work)}", soft_wrap=True)
     print_rows(rows, [peer.name for peer in peers], left_out, ceilings, Console(highlight=False))
     warn_if_busy(load)
+    warn_of_slow_blas()
     if json_file is not None:
         found = _found(rows, peers, left_out, ceilings)
         write_json(json_file, found | {"quick": quick, "stopped": stopped, "load_before": load})

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.ops.ceilings import measure_ceilings
-from benchmarks.report import check_json_file, choose, machine_load, warn_if_busy, write_json
+from benchmarks.report import check_json_file, choose, machine_load, warn_if_busy, warn_of_slow_blas, write_json
 from benchmarks.train.measure import FULL, QUICK, Row, measure
 from benchmarks.train.memory import measure_memory
 from benchmarks.train.peers import load_peers
@@ -44,6 +44,7 @@ def run_train(contains: Sequence[str], *, quick: bool, json_file: Path | None) -
         progress.print(f"stopped after {len(rows)} of {len(chosen)}", soft_wrap=True)
     print_rows(rows, chosen, [peer.name for peer in peers], left_out, ceilings, Console(highlight=False))
     warn_if_busy(load)
+    warn_of_slow_blas()
     good = not stopped and not any(row.bad for row in rows)
     if json_file is not None:
         found = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import threadpoolctl
 
-from triops.bench.machine import describe_gpus, describe_machine, describe_threads
+from triops.bench.machine import blas_hint, describe_gpus, describe_machine, describe_threads
 from triops.errors import BackendUnavailable
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="compares with Linux's /proc")
@@ -156,3 +156,31 @@ def test_without_a_driver_there_is_no_gpu_and_without_the_package_nobody_looked(
     assert describe_gpus() == []
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert describe_gpus() is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "kernels", "instructions", "held_back"),
+    [
+        ("Haswell", "Haswell", ["avx2", "avx512f"], True),
+        ("SkylakeX", "SkylakeX", ["avx2", "avx512f"], False),
+        ("Haswell", "Haswell", ["avx2"], False),
+        (None, "Haswell", ["avx2", "avx512f"], False),
+    ],
+)
+def test_a_setting_that_holds_blas_back_is_named(
+    setting: str | None, kernels: str, instructions: list[str], held_back: bool
+) -> None:
+    machine = {
+        "cpu": {"instruction_sets": instructions},
+        "threads": {
+            "settings": {"OPENBLAS_CORETYPE": setting} if setting else {},
+            "pools": [
+                {"internal_api": "openblas", "architecture": kernels},
+                {"internal_api": "openmp"},
+            ],
+        },
+    }
+    hint = blas_hint(machine)
+    assert (hint is not None) == held_back
+    if hint:
+        assert hint.startswith("OPENBLAS_CORETYPE=Haswell keeps OpenBLAS from this CPU's AVX-512")

@@ -11,13 +11,14 @@ from typing import Any
 from triops.backends.cgroup import cgroup_limits
 from triops.bench.extras import load_extra
 
-__all__ = ["describe_gpus", "describe_machine", "describe_threads", "load_average"]
+__all__ = ["blas_hint", "describe_gpus", "describe_machine", "describe_threads", "load_average"]
 
 # Those that decide which kernels a BLAS, XLA or a compiler picks, oldest first; "asimd" is ARM's NEON.
 _INSTRUCTION_SETS = (
     "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
+_WITHOUT_AVX512 = frozenset({"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Core2"})
 _RENAMED = {"asimd": "neon", "asimddp": "dotprod"}
 
 _SETTINGS = (
@@ -49,6 +50,21 @@ def describe_machine() -> dict[str, Any]:
         "gpus": describe_gpus(),
         "threads": describe_threads(),
     }
+
+
+def blas_hint(machine: dict[str, Any]) -> str | None:
+    """What holds NumPy's BLAS back, where a setting keeps it from what the CPU of this description can do."""
+    chosen = machine["threads"]["settings"].get("OPENBLAS_CORETYPE")
+    kernels = {
+        pool.get("architecture") for pool in machine["threads"]["pools"] if pool["internal_api"] == "openblas"
+    }
+    wide = "avx512f" in machine["cpu"]["instruction_sets"]
+    if chosen is None or not wide or not kernels & _WITHOUT_AVX512:
+        return None
+    return (
+        f"OPENBLAS_CORETYPE={chosen} keeps OpenBLAS from this CPU's AVX-512: matrix products may take twice as "
+        f"long; unset it"
+    )
 
 
 def load_average() -> float:

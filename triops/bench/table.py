@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from triops.bench.machine import blas_hint
 from triops.bench.results import Results, Row
 
 __all__ = ["print_info", "print_results"]
@@ -137,6 +138,8 @@ def _info_lines(info: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "threads", ", ".join(f"{key}={value}" for key, value in settings.items()) or "no setting is made"
     for pool in machine["threads"]["pools"]:
         yield "", _pool(pool)
+    if "cpu" in machine and (hint := blas_hint(machine)):
+        yield "", hint
     for name, status in info["backends"].items():
         yield name, _backend(status)
     yield "CPU kernels", _kernels(info["compiled_cpu_kernels"])

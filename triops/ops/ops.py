@@ -8,6 +8,7 @@ from triops.ops.bags import BagOps
 from triops.ops.fused import FusedOps
 from triops.ops.hashing import HashingOps
 from triops.ops.linear import LinearOps
+from triops.ops.losses import LossOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
 from triops.ops.random import RandomOps
@@ -25,6 +26,7 @@ class Ops(
     LinearOps,
     FusedOps,
     SoftmaxOps,
+    LossOps,
     NormalizationOps,
     MaxoutOps,
     BagOps,

@@ -1,17 +1,16 @@
-"""Softmax along an axis or down the rows of sequences, its logarithm, and the cross-entropy that starts from
-logits."""
+"""Softmax along an axis or down the rows of sequences, and its logarithm."""
 
 from __future__ import annotations
 
 from triops.errors import ArgumentError, ShapeError
 from triops.ops.lengths import LengthOps
-from triops.types import Floats1d, Floats2d, FloatsXd, Ints1d
+from triops.types import Floats2d, FloatsXd, Ints1d
 
 __all__ = ["SoftmaxOps"]
 
 
 class SoftmaxOps(LengthOps):
-    """softmax, softmax_sequences, log_softmax, cross_entropy and logloss."""
+    """softmax, log_softmax, softmax_sequences and their gradients."""
 
     def softmax(self, X: FloatsXd, axis: int = -1, temperature: float = 1.0) -> FloatsXd:
         """Y = exp(X/T) / Σ exp(X/T) along `axis`, T the temperature.
@@ -85,32 +84,6 @@ class SoftmaxOps(LengthOps):
         axis = self._axis("backprop_log_softmax", dY, axis)
         dX: FloatsXd = self._kernels["backprop_log_softmax"](dY, Y, axis=axis)
         return dX
-
-    def cross_entropy(self, X: Floats2d, T: Floats2d) -> tuple[Floats1d, Floats2d]:
-        """losses[n] = -Σ T[n] log softmax(X[n]), in nats, and the gradient dX = softmax(X) Σ T - T of their
-        sum.
-
-        X: (N, C) logits. T: (N, C) target probabilities; a row of zeros has no loss and no gradient, which
-        is how a missing label is masked. Returns losses: (N,), dX: (N, C).
-        """
-        self._floats("cross_entropy", X=X, T=T)
-        self._rank("cross_entropy", "X", X, 2)
-        self._shape("cross_entropy", "T", T, tuple(X.shape), "as X")
-        self._width("cross_entropy", X)
-        losses, dX = self._kernels["cross_entropy"](X, T)
-        return losses, dX
-
-    def logloss(self, y_true: FloatsXd, y_pred: FloatsXd) -> FloatsXd:
-        """losses = -(t log(p + 1e-8) + (1 - t) log(1 - p + 1e-8)), in nats, with t and p for y_true and y_pred.
-        As in Thinc: one for each entry, not summed.
-
-        y_true, y_pred: any shape, probabilities from 0 to 1. Returns losses: as y_true. In float16 the 1e-8 is
-        0, and a wrong certainty costs infinity.
-        """
-        self._floats("logloss", y_true=y_true, y_pred=y_pred)
-        self._shape("logloss", "y_pred", y_pred, tuple(y_true.shape), "as y_true")
-        losses: FloatsXd = self._kernels["logloss"](y_true, y_pred)
-        return losses
 
     def _axis(self, op: str, X: FloatsXd, axis: int) -> int:
         if not -X.ndim <= axis < X.ndim or X.shape[axis] == 0:

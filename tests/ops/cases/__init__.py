@@ -9,6 +9,7 @@ from tests.ops.cases import (
     fused,
     hashing,
     linear,
+    losses,
     maxout,
     normalization,
     random,
@@ -26,6 +27,7 @@ __all__ = ["CASES", "BadCall", "Gradient", "OpCase", "Sample", "leaves", "mapped
 FAMILIES = (
     activations,
     linear,
+    losses,
     softmax,
     softmax_sequences,
     attention,

@@ -26,18 +26,10 @@ class CosineDistance(Loss):
     def __call__(self, guesses: Floats2d, truths: Floats2d) -> tuple[Floats2d, Any]:
         ops = self._checked_guesses(guesses)
         self._check_truths(ops, guesses, truths)
-        xp = ops.xp
-        length, truth_length = _norms(xp, guesses), _norms(xp, truths)
-        directed = (length > 0) & (truth_length > 0)
-        inverse = xp.where(directed, 1.0 / xp.where(directed, length, 1), 0)
-        truth_inverse = xp.where(directed, 1.0 / xp.where(directed, truth_length, 1), 0)
-        unit, truth_unit = guesses * inverse, truths * truth_inverse
-        cosine = (unit * truth_unit).sum(axis=1)[:, None]
-        counted = (truth_length > 0) if self.ignore_zeros else xp.ones_like(directed)
+        losses, gradient = ops.cosine_distance(guesses, truths)
+        if self.ignore_zeros:
+            xp = ops.xp
+            counted = xp.any(xp.abs(truths) > 0, axis=1)
+            losses, gradient = xp.where(counted, losses, 0), xp.where(counted[:, None], gradient, 0)
         N = self._divisor(guesses)
-        grad = (cosine * unit - truth_unit) * inverse / N
-        return xp.where(counted, grad, 0), xp.where(counted, 1 - cosine, 0).sum() / N
-
-
-def _norms(xp: Any, X: Floats2d) -> Any:
-    return xp.sqrt((X * X).sum(axis=1))[:, None]
+        return gradient / N, losses.sum() / N

@@ -48,18 +48,3 @@ def log_softmax(xp: Any, X: Any, *, axis: int) -> Any:
 @formula
 def backprop_log_softmax(xp: Any, dY: Any, Y: Any, *, axis: int) -> Any:
     return dY - xp.exp(Y) * xp.sum(dY, axis=axis, keepdims=True)
-
-
-@formula
-def cross_entropy(xp: Any, X: Any, T: Any) -> tuple[Any, Any]:
-    logs = log_softmax(xp, X, axis=-1)
-    # 0 log 0 is 0 in a cross-entropy, and NaN in floating point.
-    losses = -xp.sum(xp.where(T == 0, 0, T * logs), axis=-1)
-    return losses, xp.exp(logs) * xp.sum(T, axis=-1, keepdims=True) - T
-
-
-@formula
-def logloss(xp: Any, y_true: Any, y_pred: Any) -> Any:
-    # XLA turns (1 - p) + 1e-8 into (1 + 1e-8) - p, which is 0 in float32 for p = 1; it leaves a choice alone.
-    rest = xp.where(y_pred == 1.0, 0.0, 1.0 - y_pred)
-    return -(y_true * xp.log(y_pred + 1e-8) + (1.0 - y_true) * xp.log(rest + 1e-8))

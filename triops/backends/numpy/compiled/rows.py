@@ -139,6 +139,34 @@ def cross_entropy_rows(X: Any, T: Any, losses: Any, dX: Any) -> None:
         losses[i] = mass * log_total - weighted_of(T[i], X[i], top)
 
 
+@summed
+def wide_products(row: Any, other: Any) -> Any:
+    """Σ row row, Σ other other and Σ row other, in float64, which holds the square of any float32."""
+    squares, others, products = 0.0, 0.0, 0.0
+    for j in range(row.size):
+        x, t = np.float64(row[j]), np.float64(other[j])
+        squares += x * x
+        others += t * t
+        products += x * t
+    return squares, others, products
+
+
+def cosine_distance_rows(X: Any, T: Any, losses: Any, dX: Any) -> None:
+    for i in range(X.shape[0]):
+        squares, others, products = wide_products(X[i], T[i])
+        if squares == 0.0 or others == 0.0:
+            losses[i] = F(1)
+            for j in range(X.shape[1]):
+                dX[i, j] = F(0)
+        else:
+            length = math.sqrt(squares)
+            both = length * math.sqrt(others)
+            losses[i] = F(1.0 - products / both)
+            own, shared = products / (both * squares), 1.0 / both
+            for j in range(X.shape[1]):
+                dX[i, j] = F(own * X[i, j] - shared * T[i, j])
+
+
 def layer_norm_rows(X: Any, G: Any, b: Any, Y: Any, mu: Any, rstd: Any, eps: Any) -> None:
     width = F(X.shape[1])
     for i in range(X.shape[0]):
@@ -192,6 +220,7 @@ _backprop_softmax = _kernel(backprop_softmax_rows, "dY", "Y", "dX")
 _log_softmax = _kernel(log_softmax_rows, "X", "Y")
 _backprop_log_softmax = _kernel(backprop_log_softmax_rows, "dY", "Y", "dX")
 _cross_entropy = _kernel(cross_entropy_rows, "X", "T", "losses", "dX")
+_cosine_distance = _kernel(cosine_distance_rows, "X", "T", "losses", "dX")
 _layer_norm = _kernel(layer_norm_rows, "X", "Y", "mu", "rstd")
 # A contraction would keep the rounding error of dY G in its difference from the mean, times rstd.
 _backprop_layer_norm = _kernel(
@@ -236,6 +265,12 @@ def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
 def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
     losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
     _over_rows(_cross_entropy, X, rows(X), rows(T), losses, dX)
+    return losses, dX
+
+
+def cosine_distance(X: Any, T: Any) -> tuple[Any, Any]:
+    losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
+    _over_rows(_cosine_distance, X, rows(X), rows(T), losses, dX)
     return losses, dX
 
 
@@ -293,6 +328,7 @@ ROWS: Mapping[str, Callable[..., Any]] = {
     "log_softmax": log_softmax,
     "backprop_log_softmax": backprop_log_softmax,
     "cross_entropy": cross_entropy,
+    "cosine_distance": cosine_distance,
     "layer_norm": layer_norm,
     "backprop_layer_norm": backprop_layer_norm,
     "rms_norm": rms_norm,

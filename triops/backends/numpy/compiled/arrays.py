@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "matrix", "rows", "starts_of"]
+__all__ = ["flat", "matrix", "rows"]
 
 
 def flat(array: Any) -> Any:
@@ -23,13 +23,6 @@ def rows(array: Any) -> Any:
 def matrix(array: Any) -> Any:
     """The array in its own shape."""
     return flat(array).reshape(array.shape)
-
-
-def starts_of(lengths: Any) -> Any:
-    """The first row of each sequence, and the number of all rows."""
-    starts = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:], dtype=np.int64)
-    return starts
 
 
 class _Memory:

@@ -96,7 +96,7 @@ class Backend(ABC):
     def activate(self) -> None:  # noqa: B027 - only CUDA has a device of the moment
         """Make this backend's device the framework's device of the moment."""
 
-    @property
+    @cached_property
     def reads_host_memory(self) -> bool:
         """Whether a value can be looked at without waiting for a device."""
         return self.device.kind == "cpu"
@@ -111,7 +111,7 @@ class Backend(ABC):
         """Whether `array` stands for a value that a compiler will know only later."""
         return False
 
-    @property
+    @cached_property
     def host(self) -> Any:
         """The module of what every backend takes from the host; NumPy is loaded by then, and not before."""
         from triops.backends import host

@@ -81,9 +81,9 @@ class OpsBase:
 
     def _floats(self, op: str, **arrays: Any) -> None:
         """Check that all are floating arrays of these ops with one dtype."""
-        dtype = None
+        dtype, owns = None, self._owns
         for argument, array in arrays.items():
-            if not self._owns(array):
+            if not owns(array):
                 self.check_owner(op, argument, array)
             if array.dtype is dtype:
                 continue

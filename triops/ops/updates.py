@@ -183,7 +183,8 @@ class UpdateOps(OpsBase):
         if not isinstance(reference, list):
             self._floats(op, **arrays)
             for argument, array in others:
-                self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
+                if array.shape != reference.shape:
+                    self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
             return
         for argument, array in others:
             if not isinstance(array, list):

@@ -1,11 +1,29 @@
-"""Fixtures that every folder shares."""
+"""Fixtures that every folder shares, and how the suite is made fast."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Before JAX is imported. Tests run each program a few times on small arrays: what takes long is to compile them.
+# `XLA_FLAGS= pytest` compiles as users do.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# Several workers share a GPU where there is one.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from tests.subject import ON_THE_CPU, Subject, subject
 from triops import Ops
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with programs in common go to one worker, which compiles them once: those of a row of a table, and
+    else those of a file."""
+    for item in items:
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+        row = getattr(case, "id", None) or getattr(case, "op", "")
+        group = f"{item.path.stem}-{row}" if row else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(params=ON_THE_CPU)

@@ -25,10 +25,6 @@ from triops.backends.numpy.compiled.elementwise import FORMS
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
 
-def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> tuple[Any, ...]:
-    """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
-
-
 def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> list[Any]:
     """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
 

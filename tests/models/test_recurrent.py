@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.models.samples import NI, NO, floats, named_params, ops_or_skip, shaken
-from triops import Model, Ops, Padded, Ragged, check_gradient, to_numpy, use_ops
+from triops import Model, Ops, Padded, Ragged, check_gradient, get_ops, to_numpy, use_ops
 from triops.errors import ArgumentError, DTypeError, ShapeError, UninitializedError
 from triops.models import GRU, LSTM
 
@@ -227,3 +227,13 @@ def test_what_is_wrong(ops: Ops) -> None:
         backprop([floats(ops, 2, NO)])
     with pytest.raises(ShapeError, match=r"dY must have Y's lengths \[2\], got \[3\]"):
         backprop(Ragged(floats(ops, 3, NO), ops.asarray([3])))
+
+
+def test_a_subclass_has_the_same_parameters() -> None:
+    class Renamed(LSTM):
+        pass
+
+    X = get_ops("numpy").draw_normal(0, (3, 4))
+    model = Renamed(6, 4, bi=True).initialize()
+    assert model.param_names == ("LSTM", "HC0")
+    assert LSTM(6, 4, bi=True).from_bytes(model.to_bytes()).predict(X).shape == (3, 6)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
 from triops.models.layers.recurrent import RecurrentLayer
 from triops.types import Backprop, Floats1d, Floats2d, Ints1d
 
@@ -24,22 +23,9 @@ class LSTM(RecurrentLayer):
     Language Models.
     """
 
-    gates: ClassVar[int] = 4
-
-    def __init__(
-        self,
-        nO: int | None = None,
-        nI: int | None = None,
-        *,
-        bi: bool = False,
-        depth: int = 1,
-        dropout: float = 0.0,
-        init_W: Initializer = glorot_uniform_init,
-        init_b: Initializer = zero_init,
-    ) -> None:
-        super().__init__(nO, nI, bi, depth, dropout, init_W, init_b)
-        self.add_param("LSTM", ("weights",), self.draw_weights)
-        self.add_param("HC0", (2, "depth", "dirs", "nH"), zero_init)
+    gates = 4
+    weights = "LSTM"
+    starts = ("HC0", (2, "depth", "dirs", "nH"))
 
     def begin_packed(
         self, X: Floats2d, weights: Floats1d, sizes: Ints1d, count: int, training: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
-from triops.models.initializers import Initializer
+from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
 from triops.models.layers.dropout import Dropout
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
@@ -21,16 +21,19 @@ class RecurrentLayer(Model):
     subclass says how many gates there are, and runs the ops."""
 
     gates: ClassVar[int]
+    weights: ClassVar[str]  # the name of the parameter
+    starts: ClassVar[tuple[str, tuple[str | int, ...]]]  # name and dimensions
 
     def __init__(
         self,
-        nO: int | None,
-        nI: int | None,
-        bi: bool,
-        depth: int,
-        dropout: float,
-        init_W: Initializer,
-        init_b: Initializer,
+        nO: int | None = None,
+        nI: int | None = None,
+        *,
+        bi: bool = False,
+        depth: int = 1,
+        dropout: float = 0.0,
+        init_W: Initializer = glorot_uniform_init,
+        init_b: Initializer = zero_init,
     ) -> None:
         kind = type(self).__name__
         if depth < 1:
@@ -42,6 +45,8 @@ class RecurrentLayer(Model):
             layers=[Dropout(dropout)],
         )
         self._init_W, self._init_b = init_W, init_b
+        self.add_param(self.weights, ("weights",), self.draw_weights)
+        self.add_param(*self.starts, zero_init)
 
     def infer_dims(self, X: Any, Y: Any) -> None:
         super().infer_dims(_rows_in(X), _rows_in(Y))
@@ -78,12 +83,12 @@ class RecurrentLayer(Model):
         batch = _Batch(self.ops, X)
         packed = batch.pack("X", X)
         self.check_floats(packed, width="nI")
-        weights, backprop_dropout = self.layers[0].begin_update(self.get_param(type(self).__name__), drop)
+        weights, backprop_dropout = self.layers[0].begin_update(self.get_param(self.weights), drop)
         Y, backprop_packed = self.begin_packed(packed, weights, batch.sizes, batch.count, drop is not None)
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
             dX, d_weights = backprop_packed(batch.pack("dY", dY))
-            self.inc_grad(type(self).__name__, backprop_dropout(d_weights))
+            self.inc_grad(self.weights, backprop_dropout(d_weights))
             return batch.unpack(dX)
 
         return batch.unpack(Y), backprop

@@ -236,4 +236,4 @@ def test_a_subclass_has_the_same_parameters() -> None:
     X = get_ops("numpy").draw_normal(0, (3, 4))
     model = Renamed(6, 4, bi=True).initialize()
     assert model.param_names == ("LSTM", "HC0")
-    assert LSTM(6, 4, bi=True).from_bytes(model.to_bytes()).predict(X).shape == (3, 6)
+    np.testing.assert_array_equal(model.predict(X), LSTM(6, 4, bi=True).initialize().predict(X))

@@ -16,6 +16,15 @@ from tests.subject import ON_THE_CPU, Subject, subject
 from triops import Ops
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers share the programs they compile, and keep them for the next run; `--cache-clear` forgets them."""
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with programs in common go to one worker, which compiles them once: those of a row of a table, and
     else those of a file."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample, Tolerance
+from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample
 from tests.ops.cases.layouts import mixed, strided, transposed
 from triops.errors import ArgumentError, DTypeError, ShapeError
 
@@ -179,10 +179,6 @@ ACTIVATIONS: Mapping[str, Activation] = {
 }
 
 
-# X (1 - t²) for a t near 1: a last place of XLA's tanh counts 2 X times.
-LOOSER = {"mish": {"float32": Tolerance(5e-6, 1e-6)}}
-
-
 def elementwise(function: Callable[..., float]) -> Callable[..., Any]:
     def oracle(*arrays: Any, **settings: float) -> Any:
         shape = arrays[0].shape
@@ -248,7 +244,6 @@ def _backprop_case(name: str, row: Activation) -> OpCase:
         samples,
         (*bad, *_wrong_bounds(name, 2)),
         {label: _gradient(name, row, chosen) for label, chosen in ({"": {}} | dict(row.settings)).items()},
-        tolerances=LOOSER.get(name, {}),
     )
 
 

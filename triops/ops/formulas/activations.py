@@ -123,8 +123,13 @@ def mish(xp: Any, X: Any) -> Any:
 
 @formula
 def backprop_mish(xp: Any, dY: Any, X: Any) -> Any:
-    t = xp.tanh(softplus(xp, X))
-    return dY * (t + X * sigmoid(xp, X) * (1.0 - t * t))
+    # By z alone, which never overflows: 1 - t² as a difference would lose its digits, and X makes them count.
+    z = xp.exp(-xp.abs(X))
+    above = X >= 0
+    denominator = xp.where(above, 1.0 + 2.0 * z + 2.0 * z * z, z * z + 2.0 * z + 2.0)
+    t = xp.where(above, 1.0 + 2.0 * z, z * (z + 2.0)) / denominator
+    slope = 4.0 * (1.0 + z) * xp.where(above, z * z, z) / (denominator * denominator)  # σ(X) (1 - t²)
+    return dY * (t + X * slope)
 
 
 @formula

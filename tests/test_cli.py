@@ -73,7 +73,7 @@ def test_info_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     kernels = json.loads(cli(monkeypatch, capsys, "info", "--json")[1])["compiled_cpu_kernels"]
     if kernels["used"]:
         threads = kernels["threads"]
-        assert threads == (triops.get_num_threads() if kernels["threading_layer"] else 1)
+        assert threads == triops.get_num_threads()
         assert f"{threads} thread" in words.split("CPU kernels", 1)[1]
         assert Path(kernels["cache"]).is_dir()
         assert kernels["cache"] in "".join(out.split())

@@ -21,6 +21,7 @@ pytest.importorskip("numba")
 from triops.backends.numpy.compiled import COMPILED
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
+from triops.backends.numpy.compiled.pool import POOL
 
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
@@ -29,10 +30,7 @@ def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> list[Any]
     """An op with every kernel on one thread or on several, in more slices than a small array has rows."""
 
     def call(self: Kernel, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
-        if threads:
-            self.threaded(work, slices or 5, *args)
-        else:
-            self.serial(work, slices or 1, *args)
+        self.in_slices(POOL.wake(1) if threads else 0, work, slices or (5 if threads else 1), *args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernel, "__call__", call)

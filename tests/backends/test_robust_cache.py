@@ -29,7 +29,7 @@ import numpy as np, triops
 ops = triops.get_ops("numpy")
 X = np.linspace(-3, 3, 60_000, dtype="float32").reshape(200, 300)
 right = np.allclose(ops.relu(X), np.maximum(X, 0))
-from triops.backends.numpy.compiled.build import count_compiled
+from triops.backends.numpy.compiled.jit import count_compiled
 print(right, *count_compiled())
 """
 
@@ -125,7 +125,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     names = ["relu", "backprop_relu", "erf", "sigmoid", "tanh", "swish", "gelu", "mish", "dish", "softplus"]
     compute = f"""
 import numpy as np, triops
-from triops.backends.numpy.compiled.build import count_compiled
+from triops.backends.numpy.compiled.jit import count_compiled
 ops = triops.get_ops("numpy")
 X = np.linspace(-3, 3, 99, dtype="float32")
 for name in {names}:
@@ -140,7 +140,7 @@ print(*count_compiled())
     assert run_python(compute, **cache) == "10 0"
     cases = [(damage, kind) for damage in damages for kind in ("nbi", "nbc")]
     for name, (damage, kind) in zip(names, cases, strict=True):
-        (file,) = tmp_path.rglob(f"build.{name}_slice*.{kind}")
+        (file,) = tmp_path.rglob(f"jit.{name}_slice*.{kind}")
         damage(file)
     assert run_python(compute, **cache) == "0 10"
     # A folder in a file's place is left alone.

@@ -14,9 +14,7 @@ from triops.errors import ArgumentError
 
 pytest.importorskip("numba")
 
-from triops.backends.numpy.compiled.threads import load_tbb
-
-needs_two = pytest.mark.skipif(usable_cores() < 2 or not load_tbb(), reason="kernels have one thread here")
+needs_two = pytest.mark.skipif(usable_cores() < 2, reason="kernels have one thread here")
 
 # The processor time of each thread of this process, as Linux counts it.
 PRELUDE = """

@@ -38,7 +38,7 @@ def test_what_was_warmed_is_compiled_no_more(tmp_path: Path) -> None:
     assert Path(first["folder"]).is_relative_to(tmp_path)
     use = """
 import numpy as np, triops
-from triops.backends.numpy.compiled.build import count_compiled
+from triops.backends.numpy.compiled.jit import count_compiled
 ops = triops.get_ops("numpy")
 for rows in (3, 1000, 1000):
     X = np.ones((rows, 64), "float32")

@@ -10,6 +10,7 @@ import math
 import operator
 import os
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
 
@@ -28,6 +29,8 @@ __all__ = [
 
 # A program that says how many threads it wants gets them, whatever the control group's quota.
 _SAID = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS")
+# The BLAS that kernels call on their own threads, which is never to start any.
+_OF_KERNELS = str(Path("scipy_openblas64", "lib", "libscipy_openblas64_.so"))
 _wanted: int | None = None
 
 
@@ -52,8 +55,8 @@ def set_num_threads(n: SupportsIndex) -> ThreadLimit:
     """Let BLAS and the compiled kernels of this process use n threads, and the OpenMP pools of other libraries.
 
     It holds for all threads of the process, and from now on; in a `with` statement, until its end. A library
-    that triops loads later is limited too. XLA's threads cannot be limited once JAX is loaded. Kernels use no
-    more threads than Numba was started with, which is the number of usable cores. Raises ArgumentError.
+    that triops loads later is limited too. XLA's threads cannot be limited once JAX is loaded. Raises
+    ArgumentError.
     """
     global _wanted
     try:
@@ -143,9 +146,10 @@ class _NoPool:
 def _pools() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
-    pools = list(ThreadpoolController().lib_controllers)
     blas = _blas()
-    return [*(pool for pool in pools if pool.filepath != blas.filepath), blas]
+    left_out = (blas.filepath, _OF_KERNELS)
+    pools = ThreadpoolController().lib_controllers
+    return [*(pool for pool in pools if not pool.filepath.endswith(left_out)), blas]
 
 
 @cache

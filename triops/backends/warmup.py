@@ -34,8 +34,8 @@ def warmup(filter: str = "*", progress: Callable[[str, int, int], None] | None =
     """
     try:
         from triops.backends.numpy.compiled import COMPILED
-        from triops.backends.numpy.compiled.build import count_compiled
         from triops.backends.numpy.compiled.cache import cache_folder
+        from triops.backends.numpy.compiled.jit import count_compiled
         from triops.backends.numpy.compiled.samples import small_and_large
     except ImportError as error:
         raise BackendUnavailable(f"warmup: there is nothing to compile without Numba: {error}") from error

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import triops
-from triops import available_backends, get_current_ops
+from triops import available_backends, get_current_ops, get_num_threads
 from triops.bench.machine import describe_gpus, describe_machine, describe_threads
 from triops.errors import BackendUnavailable
 
@@ -58,16 +58,16 @@ def _compiled_cpu_kernels(numpy: dict[str, Any]) -> dict[str, Any]:
 
 
 def _how_kernels_run() -> dict[str, Any]:
-    """On how many threads, by what they are started, and the folder that keeps compiled kernels."""
+    """On how many threads, whether these compute matrix products too, and the folder that keeps kernels."""
     try:
+        from triops.backends.numpy.compiled.blas import has_blas
         from triops.backends.numpy.compiled.cache import cache_folder
-        from triops.backends.numpy.compiled.threads import kernel_threads, load_tbb
     except ImportError:
         return {}
     folder, writable = cache_folder()
     return {
-        "threads": kernel_threads(),
-        "threading_layer": "tbb" if load_tbb() else None,
+        "threads": get_num_threads(),
+        "products": has_blas(),
         "cache": folder,
         "cache_is_writable": writable,
     }

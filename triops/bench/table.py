@@ -199,11 +199,11 @@ def _backend(status: dict[str, Any]) -> str:
 def _kernels(kernels: dict[str, Any]) -> str:
     installed = kernels["numba_installed"]
     if kernels["used"]:
-        threads, layer = kernels["threads"], kernels["threading_layer"]
-        started = f" started by {layer}" if layer else ", TBB is not installed"
+        threads = kernels["threads"]
+        products = "" if kernels["products"] else ", products on NumPy's: scipy-openblas64 is not installed"
         read_only = "" if kernels["cache_is_writable"] else ", which is read-only"
         kept = f"kept in {kernels['cache']}{read_only}" if kernels["cache"] else "not kept: no folder is writable"
-        return f"compiled by Numba {installed}, {threads} thread{'s' * (threads != 1)}{started}; {kept}"
+        return f"compiled by Numba {installed}, {threads} thread{'s' * (threads != 1)}{products}; {kept}"
     numba = f"Numba {installed} is installed and not used" if installed else "Numba is not installed"
     return f"none compiled: formulas over NumPy ({numba})"
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import matrix
-from triops.backends.numpy.compiled.build import Kernel, called, summed
+from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
+from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.rows import total_of_product
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 

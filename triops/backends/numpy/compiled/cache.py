@@ -8,7 +8,7 @@ from typing import Any
 
 from numba.core import caching
 
-__all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of", "is_cached"]
+__all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of"]
 
 
 class _ReadOnly:
@@ -83,12 +83,6 @@ class NoCache(caching.NullCache):  # type: ignore[misc]
     """There is no folder that a cache could be in: compile in every process."""
 
 
-def is_cached(dispatcher: Any) -> bool:
-    """Whether a compiled function is on disk, for this CPU or another: its name holds a digest of the sources."""
-    cache = dispatcher._cache
-    return isinstance(cache, KernelCache) and Path(cache._cache_file._index_path).exists()
-
-
 def cache_of(function: Any) -> KernelCache | NoCache:
     """The cache of a function, in the folder that NUMBA_CACHE_DIR names, beside its file, or in the user's."""
     try:
@@ -99,10 +93,10 @@ def cache_of(function: Any) -> KernelCache | NoCache:
 
 def cache_folder() -> tuple[str | None, bool]:
     """The folder that keeps compiled kernels, if any, and whether it can be written to."""
-    from triops.backends.numpy.compiled import build
+    from triops.backends.numpy.compiled import jit
 
     try:
-        locator = _Places(build.inlined).locator
+        locator = _Places(jit.inlined).locator
     except (RuntimeError, OSError):
         return None, False
     folder = str(locator.get_cache_path())

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
-from triops.backends.numpy.compiled.build import Kernel, inlined
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.jit import inlined
 from triops.backends.numpy.compiled.scalar import (
     F,
     erf,

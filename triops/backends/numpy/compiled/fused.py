@@ -1,5 +1,5 @@
-"""What follows a matrix product, in one pass over it: the bias with an activation or with maxout, and backwards
-the gradient with that of the bias."""
+"""A matrix product with what follows it, while a slice of it is in the nearest caches: the bias with an
+activation or with maxout, and backwards the gradients of both and of the input."""
 
 from __future__ import annotations
 
@@ -10,34 +10,39 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.maxout import LONGEST
+from triops.backends.numpy.compiled.products import multiply, slices_of
 from triops.backends.numpy.compiled.scalar import F, I, kept
 
 __all__ = ["FUSED"]
 
-_THRESHOLD = 32_768  # entries from which a second thread pays
+_THRESHOLD = 1 << 19  # multiplications from which a second thread pays
 
 
 def _kernel(name: str, head: str, lines: list[str], names: Mapping[str, Any], *sliced: str) -> Kernel:
     source = "\n".join([f"def kernel({head}):", *(f"    {line}" for line in lines)])
-    return Kernel((name, source), names, dict.fromkeys(sliced, 1), threshold=_THRESHOLD, grain=1)
+    return Kernel(
+        (name, source), {**names, "sgemm": sgemm}, dict.fromkeys(sliced, 1), threshold=_THRESHOLD, grain=1
+    )
 
 
 @cache
 def _forward(activation: str, keeps_input: bool) -> Kernel:
     form = FORMS[activation]
     lines = [
+        "sgemm(blas, X, False, W, True, Z)",
         "for i in range(Z.shape[0]):",
         "    for j in range(Z.shape[1]):",
         "        z = Z[i, j] + b[j]",
         *(["        Z[i, j] = z"] if keeps_input else []),
         f"        {'Y' if keeps_input else 'Z'}[i, j] = function({', '.join(('z', *form.settings))})",
     ]
-    arrays = ("Z", "b", "Y") if keeps_input else ("Z", "b")
-    head = ", ".join((*arrays, *form.settings))
-    return _kernel(f"bias_{activation}", head, lines, {"function": form.function}, *arrays[::2])
+    arrays = ("X", "Z", "Y") if keeps_input else ("X", "Z")
+    head = ", ".join(("blas", "W", "b", *arrays, *form.settings))
+    return _kernel(f"affine_{activation}", head, lines, {"function": form.function}, *arrays)
 
 
 @cache
@@ -49,15 +54,18 @@ def _backward(activation: str) -> Kernel:
         f"        dz = function({', '.join(('dY[i, j]', 'saved[i, j]', *form.settings))})",
         "        dZ[i, j] = dz",
         "        db[part, j] += dz",
+        "sgemm(blas, dZ, False, W, False, dX)",
     ]
-    head = ", ".join(("dY", "saved", "dZ", "db", *form.settings, "part"))
+    head = ", ".join(("blas", "W", "dY", "saved", "dZ", "dX", "db", *form.settings, "part"))
     names = {"function": form.function}
-    return _kernel(f"backprop_bias_{activation}", head, lines, names, "dY", "saved", "dZ")
+    return _kernel(f"backprop_affine_{activation}", head, lines, names, "dY", "saved", "dZ", "dX")
 
 
 @cache
 def _maxout_forward(P: int) -> Kernel:
     lines = [
+        "Z = np.empty((X.shape[0], W.shape[0]), np.float32)",  # in the nearest caches, until it is reduced
+        "sgemm(blas, X, False, W, True, Z)",
         "for i in range(best.shape[0]):",
         "    z = Z[i]",
         "    for j in range(best.shape[1]):",
@@ -72,7 +80,8 @@ def _maxout_forward(P: int) -> Kernel:
             f"        index = I({p}) if better else index",
         ]
     lines += ["        best[i, j] = top", "        which[i, j] = index"]
-    return _kernel(f"bias_maxout_{P}", "Z, b, best, which", lines, {"I": I}, "Z", "best", "which")
+    head, names = "blas, X, W, b, best, which", {"I": I, "np": np}
+    return _kernel(f"affine_maxout_{P}", head, lines, names, "X", "best", "which")
 
 
 @cache
@@ -91,57 +100,67 @@ def _maxout_backward(P: int) -> Kernel:
                 f"        db[part, {p}, j] += kept(dY[i, j], which[i, j] == I({p}))",
             )
         ),
+        "sgemm(blas, dZ, False, W, False, dX)",
     ]
-    names = {"I": I, "kept": kept}
-    return _kernel(f"backprop_bias_maxout_{P}", "dY, which, dZ, db, part", lines, names, "dY", "which", "dZ")
+    head, names = "blas, W, dY, which, dZ, dX, db, part", {"I": I, "kept": kept}
+    return _kernel(f"backprop_affine_maxout_{P}", head, lines, names, "dY", "which", "dZ", "dX")
 
 
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
-    Z = np.matmul(X, W.T)
-    if not Z.size:
+    rows, nO = len(X), len(W)
+    if not (X.size and nO and has_blas()):
         return NotImplemented
+    Z = np.empty((rows, nO), np.float32)
     Y = np.empty_like(Z) if keeps_input else Z
-    arrays = (Z, flat(b), Y) if keeps_input else (Z, flat(b))
-    _forward(activation, keeps_input)(len(Z), *arrays, *_numbers(settings), size=Z.size)
+    arrays = (matrix(X), Z, Y) if keeps_input else (matrix(X), Z)
+    _forward(activation, keeps_input)(
+        rows, sgemm_address(), matrix(W), flat(b), *arrays, *_numbers(settings), **_work(rows, W.size)
+    )
     return Y, Z
 
 
 def backprop_affine_activation(dY: Any, X: Any, W: Any, saved: Any, *, activation: str, settings: Any) -> Any:
-    if not dY.size:
+    if not (dY.size and X.size and has_blas()):
         return NotImplemented
-    dZ, slices = np.empty(dY.shape, np.float32), _slices(dY)
-    db = np.zeros((slices, dY.shape[1]), np.float32)
+    dZ, dX = np.empty(dY.shape, np.float32), np.empty(X.shape, np.float32)
+    work = _work(len(X), W.size)
+    db = np.zeros((work["slices"], dY.shape[1]), np.float32)
     _backward(activation)(
-        len(dY), matrix(dY), matrix(saved), dZ, db, *_numbers(settings), slices=slices, size=dY.size
+        len(X), sgemm_address(), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
     )
-    return np.matmul(dZ, W), np.matmul(dZ.T, X), db.sum(axis=0)
+    return dX, multiply(dZ, True, X, False), db.sum(axis=0)
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
     nO, P, nI = W.shape
-    if P > LONGEST or not X.size or not b.size:
+    if P > LONGEST or not (X.size and b.size and has_blas()):
         return NotImplemented
-    Z = np.matmul(X, W.reshape(nO * P, nI).T)
     best, which = np.empty((len(X), nO), np.float32), np.empty((len(X), nO), np.int32)
-    _maxout_forward(P)(len(X), Z, flat(b), best, which, size=best.size)
+    _maxout_forward(P)(
+        len(X), sgemm_address(), matrix(X), matrix(W.reshape(nO * P, nI)), flat(b), best, which,
+        **_work(len(X), W.size),
+    )  # fmt: skip
     return best, which
 
 
 def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any) -> Any:
     nO, P, nI = W.shape
-    if P > LONGEST or not dY.size or not X.size:
+    if P > LONGEST or not (dY.size and X.size and has_blas()):
         return NotImplemented
-    dZ, slices = np.empty((len(dY), nO * P), np.float32), _slices(dY)
-    db = np.zeros((slices, P, nO), np.float32)
+    dZ, dX = np.empty((len(dY), nO * P), np.float32), np.empty(X.shape, np.float32)
+    work = _work(len(X), W.size)
+    db = np.zeros((work["slices"], P, nO), np.float32)
     winners = matrix(which.astype(np.int32, copy=False))
-    _maxout_backward(P)(len(dY), matrix(dY), winners, dZ, db, slices=slices, size=dY.size)
-    dW = np.matmul(dZ.T, X).reshape(W.shape)
-    return np.matmul(dZ, W.reshape(nO * P, nI)), dW, np.ascontiguousarray(db.sum(axis=0).T)
+    _maxout_backward(P)(
+        len(dY), sgemm_address(), matrix(W.reshape(nO * P, nI)), matrix(dY), winners, dZ, dX, db, **work
+    )
+    dW = multiply(dZ, True, X, False).reshape(W.shape)
+    return dX, dW, np.ascontiguousarray(db.sum(axis=0).T)
 
 
-def _slices(dY: Any) -> int:
+def _work(rows: int, weights: int) -> dict[str, int]:
     # Short sums keep their digits: a slice has at most some hundred rows.
-    return max(1, min(64, len(dY) // 64))
+    return {"slices": slices_of(rows), "size": rows * weights}
 
 
 def _numbers(settings: Any) -> list[Any]:

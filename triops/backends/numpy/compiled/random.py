@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.build import Kernel, inlined
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.jit import inlined
 from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["RANDOM"]

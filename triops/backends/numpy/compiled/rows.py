@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, rows
-from triops.backends.numpy.compiled.build import FAST, Kernel, inlined, summed
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 
 __all__ = ["ROWS"]

@@ -119,9 +119,18 @@ _PIECES_OF: Mapping[str, Callable[[int], Any]] = {
 }
 # Where an op means something else by a name, or is compiled once for each of its forms.
 _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
+    "gemm": tuple(
+        {
+            "X": lambda n, turn=turn: _floats(_WIDTH, n) if turn[0] else _floats(n, _WIDTH),  # type: ignore[misc]
+            **dict.fromkeys(("Y", "W"), lambda n: _floats(_WIDTH, _WIDTH)),
+            "trans1": lambda n, turn=turn: turn[0],  # type: ignore[misc]
+            "trans2": lambda n, turn=turn: turn[1],  # type: ignore[misc]
+        }
+        for turn in ((False, False), (True, False))
+    ),
+    "affine": (_SQUARE,),
     "maxout": ({"X": lambda n: _floats(n, _WIDTH, 2)}, {"X": lambda n: _floats(n, _WIDTH, _PIECES)}),
     "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
-    "affine": (_SQUARE,),
     **dict.fromkeys(("affine_activation", "backprop_affine_activation"), _activations()),
     **dict.fromkeys(("affine_maxout", "backprop_affine_maxout"), (_PIECES_OF,)),
     "clip_global_norm": ({"gradients": lambda n: [_floats(n, _WIDTH)]},),
@@ -154,6 +163,6 @@ def calls_of(name: str, op: Callable[..., Any], rows: int) -> Iterator[tuple[tup
 
 def small_and_large(name: str, op: Callable[..., Any]) -> Iterator[Callable[[], Any]]:
     """Calls that compile, or load, all that an op needs: its loop, and the threads around it."""
-    for rows in (_SMALL, _LARGE, _LARGE):  # the first large call may go without threads
+    for rows in (_SMALL, _LARGE):
         for args, settings in calls_of(name, op, rows):
             yield lambda args=args, settings=settings: op(*args, **settings)  # type: ignore[misc]

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from triops.backends.numpy.compiled.build import inlined
+from triops.backends.numpy.compiled.jit import inlined
 
 F = np.float32
 I = np.int32  # noqa: E741 - the pair of F

@@ -10,6 +10,7 @@ from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.fused import FUSED
 from triops.backends.numpy.compiled.hashing import HASHING
 from triops.backends.numpy.compiled.maxout import MAXOUT
+from triops.backends.numpy.compiled.products import PRODUCTS
 from triops.backends.numpy.compiled.random import RANDOM
 from triops.backends.numpy.compiled.recurrent import RECURRENT
 from triops.backends.numpy.compiled.reductions import REDUCTIONS
@@ -21,6 +22,7 @@ from triops.backends.numpy.compiled.updates import UPDATES
 __all__ = ["COMPILED"]
 
 COMPILED: Mapping[str, Callable[..., Any]] = {
+    **PRODUCTS,
     **ELEMENTWISE,
     **ROWS,
     **MAXOUT,

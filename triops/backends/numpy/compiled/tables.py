@@ -10,7 +10,7 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F
-from triops.backends.numpy.compiled.threads import kernel_threads
+from triops.backends.threads import get_num_threads
 
 __all__ = ["TABLES"]
 
@@ -178,7 +178,7 @@ def _wide(indices: Any) -> Any:
 def _owners(rows: int) -> int:
     """How many share the rows of a table. Each reads all indices: no more than threads. A power of two: a mask
     gives remainders."""
-    return 2 ** (kernel_threads() - 1).bit_length() if rows >= _THRESHOLD else 1
+    return 2 ** (get_num_threads() - 1).bit_length() if rows >= _THRESHOLD else 1
 
 
 def _matrix(array: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
-from triops.backends.numpy.compiled.build import FAST, FASTER, Kernel
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.jit import FAST, FASTER
 from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["UPDATES"]

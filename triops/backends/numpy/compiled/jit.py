@@ -1,0 +1,91 @@
+"""From a function's source to machine code, kept on disk.
+
+Numba's cache on disk tells functions apart by file, line and name, not by what they close over or by their
+options, so every function is defined from source text under a name of its own, with a digest of all kernel
+sources in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba import extending
+
+from triops.backends.numpy.compiled.cache import cache_of
+
+__all__ = [
+    "FAST", "FASTER", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of", "summed",
+]  # fmt: skip
+
+# Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
+FAST = frozenset({"contract", "nsz"})
+# Sums may be taken in any order besides, which is what lets them be vectorised.
+FASTER = FAST | {"reassoc"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def inlined(function: F) -> F:
+    """A function of numbers that becomes part of the loop that calls it."""
+    return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
+
+
+def summed(function: F) -> F:
+    """A function of a row that sums it up: the only place where the order of a sum is free."""
+    return numba.njit(fastmath=set(FASTER), error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def called(function: F) -> F:
+    """A function of whole blocks, with loops of its own."""
+    return numba.njit(fastmath=set(FAST), error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that writes the instructions of the compiler itself."""
+    return extending.intrinsic(function)  # type: ignore[no-any-return]
+
+
+def source_of(function: Callable[..., Any]) -> tuple[str, str]:
+    """The name of a function and its text."""
+    return function.__name__, textwrap.dedent(inspect.getsource(function))
+
+
+def compiled(
+    name: str, source: str, names: Mapping[str, Any], fastmath: frozenset[str] = FAST, *, kept: bool = True
+) -> Callable[..., Any]:
+    """The function of that source text, over `names`, which runs without the interpreter's lock. kept: on disk,
+    except what is only a part of another function."""
+    unique = f"{name}_{_digest()}"
+    head, _, body = source.partition("(")
+    assert head.startswith("def ")
+    namespace = {**names, "__name__": __name__}
+    exec(compile(f"def {unique}({body}", __file__, "exec", dont_inherit=True), namespace)
+    dispatcher = numba.njit(nogil=True, fastmath=set(fastmath), error_model="numpy")(namespace[unique])
+    if kept:
+        dispatcher._cache = cache_of(namespace[unique])
+        _dispatchers.append(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]
+
+
+_dispatchers: list[Any] = []
+
+
+def count_compiled() -> tuple[int, int]:
+    """How many functions this process has read from the cache on disk, and how many it has compiled."""
+    stats = [dispatcher.stats for dispatcher in _dispatchers]
+    return sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats)
+
+
+@cache
+def _digest() -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

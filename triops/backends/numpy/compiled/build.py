@@ -14,6 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from triops.backends.numpy.compiled.cache import is_cached
 from triops.backends.numpy.compiled.jit import FAST, compiled, intrinsic, source_of
 from triops.backends.numpy.compiled.pool import POOL, run_region
 from triops.backends.threads import get_num_threads
@@ -48,12 +49,17 @@ class Kernel:
         self._function, self._names, self._sliced = function, names, sliced
         self._fastmath, self._threshold = fastmath, threshold
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
+        self._asked = False
 
     def __call__(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
         """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument. size:
         what to compare with the threshold, where units are not of one size."""
         if (work if size is None else size) >= self._threshold and (threads := get_num_threads()) > 1:
-            self.in_slices(POOL.wake(threads - 1), work, slices or _SLICES_A_THREAD * threads, *args)
+            slices = slices or _SLICES_A_THREAD * threads
+            if self._is_ready():
+                self.in_slices(POOL.wake(threads - 1), work, slices, *args)
+            else:
+                self._in_turn(work, slices, args)
         elif slices is None or slices == 1:
             self._whole(*args, *self._first)
         else:
@@ -62,6 +68,24 @@ class Kernel:
     def in_slices(self, helpers: int, work: int, slices: int, *args: Any) -> None:
         """Slice after slice, with so many threads to help."""
         self._driver(POOL.address, helpers, work, slices, *args)
+
+    def _is_ready(self) -> bool:
+        """Whether to take the driver. Compiling it can take longer than the loop's own, so that the first result
+        comes without, unless it is on disk."""
+        if not self._asked:
+            self._asked = True
+            return is_cached(self._driver)
+        return True
+
+    def _in_turn(self, work: int, slices: int, args: tuple[Any, ...]) -> None:
+        """Slice after slice, with no driver."""
+        grains = -(-work // self._grain)
+        steps = [self._sliced.get(name) for name in self._parameters]
+        for part in range(slices):
+            lo = part * grains // slices * self._grain
+            hi = min((part + 1) * grains // slices * self._grain, work)
+            cut = [arg[step * lo : step * hi] if step else arg for arg, step in zip(args, steps, strict=False)]
+            self._whole(*cut, *({"start": lo, "part": part}[name] for name in self._parameters[len(args) :]))
 
     @cached_property
     def _text(self) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from numba.core import caching
 
-__all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of"]
+__all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of", "is_cached"]
 
 
 class _ReadOnly:
@@ -81,6 +81,12 @@ def _give_up(cache: KernelCache) -> None:
 
 class NoCache(caching.NullCache):  # type: ignore[misc]
     """There is no folder that a cache could be in: compile in every process."""
+
+
+def is_cached(dispatcher: Any) -> bool:
+    """Whether a compiled function is on disk, for this CPU or another: its name holds a digest of the sources."""
+    cache = dispatcher._cache
+    return isinstance(cache, KernelCache) and Path(cache._cache_file._index_path).exists()
 
 
 def cache_of(function: Any) -> KernelCache | NoCache:

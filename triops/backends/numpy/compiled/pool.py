@@ -29,8 +29,8 @@ _OPEN, _TAKEN, _NEXT, _INSIDE, _WORK, _FIXED = (64 * i for i in range(6))
 _FUNCTION, _DATA, _SLICES, _HELPERS, _COUNT = (_WORK + 8 * i for i in range(5))
 _STOP, _YIELD = _FIXED, _FIXED + 8
 _WORDS = 64
-_PATIENCE = 20_000  # pauses until a thread without work goes to sleep: about a millisecond
-_A_MOMENT = 200  # pauses until a thread that waits offers its core to others
+_PATIENCE = 40_000  # pauses until a thread without work goes to sleep: one or two milliseconds
+_A_MOMENT = 1_000  # pauses until a thread that waits offers its core to others
 
 
 @called

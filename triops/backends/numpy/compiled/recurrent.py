@@ -16,7 +16,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.jit import inlined
+from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 
 __all__ = ["RECURRENT"]
@@ -24,7 +24,7 @@ __all__ = ["RECURRENT"]
 _SEQUENCES = 8  # sequences from which a second thread pays
 
 
-@inlined
+@called
 def product(A: Any, B: Any, Y: Any) -> None:
     """Y = A B. Two rows by four at a time: what is read of B serves both, and Y stays in the nearest cache."""
     pairs, fours = A.shape[0] // 2 * 2, A.shape[1] // 4 * 4

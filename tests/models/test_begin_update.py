@@ -10,7 +10,7 @@ import pytest
 
 from tests.models.samples import NI, NO, N, classifier, floats, ops_or_skip, params_of, read_only, shaken
 from triops import Model, Ops, to_numpy, use_ops
-from triops.errors import ShapeError, UninitializedError
+from triops.errors import DTypeError, ShapeError, UninitializedError
 from triops.models import SGD, Adam, Dropout, Linear, Maxout, Relu, chain, residual
 
 
@@ -226,6 +226,22 @@ def test_astype_converts_every_layer(ops: Ops) -> None:
     X = ops.asarray(floats(ops, N, NI), dtype="float64")
     assert model.predict(X).dtype == "float64"
     assert model.astype("float32").predict(floats(ops, N, NI)).dtype == "float32"
+
+
+class Steps(Model):
+    """Y = X rounded, which has no gradient."""
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+        return self.ops.xp.round(X), lambda dY, sgd=None: None
+
+
+def test_where_no_gradient_comes_back_only_layers_with_parameters_mind(ops: Ops) -> None:
+    X = floats(ops, N, NI)
+    model = chain(Dropout(0.5), Steps(), Linear(3, NI)).initialize()
+    assert model.begin_update(X)[1](floats(ops, N, 3), sgd=Adam()) is None
+    model = chain(Linear(NI, NI), Steps()).initialize()
+    with pytest.raises(DTypeError, match="chain > 0:linear: dY is None: the layer after this one"):
+        model.begin_update(X)[1](X)
 
 
 def test_a_layer_without_begin_update_says_what_to_write(ops: Ops) -> None:

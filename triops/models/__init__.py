@@ -188,8 +188,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
+    from triops.models.wrappers.sklearn import SklearnWrapper as SklearnWrapper
+    from triops.models.wrappers.sklearn_classifier import TriopsClassifier as TriopsClassifier
+    from triops.models.wrappers.sklearn_regressor import TriopsRegressor as TriopsRegressor
 
-_WRAPPERS = {"PyTorchWrapper": "triops.models.wrappers.pytorch"}
+_WRAPPERS = {
+    "PyTorchWrapper": "triops.models.wrappers.pytorch",
+    "SklearnWrapper": "triops.models.wrappers.sklearn",
+    "TriopsClassifier": "triops.models.wrappers.sklearn_classifier",
+    "TriopsRegressor": "triops.models.wrappers.sklearn_regressor",
+}
 
 
 def __getattr__(name: str) -> object:

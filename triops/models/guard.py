@@ -36,6 +36,8 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
         form = _form(Y)
 
         def checked_backprop(dY: Any, sgd: Callable[..., Any] | None = None) -> Any:
+            if dY is None and not any(node.param_names for node in self.walk()):
+                return None  # what comes after has no gradient, and nothing here learns from one
             try:
                 _check_owner(self, "dY", dY)
                 _check_form(form, dY)
@@ -154,6 +156,11 @@ def _check_form(form: Any, dY: Any) -> None:
         _check_form(form.data, dY.data)
         return
     shape, dtype = form
+    if dY is None:
+        raise DTypeError(
+            "dY is None: the layer after this one has no gradient for its input, and so nothing before it can "
+            "learn: put it before all layers with parameters"
+        )
     if not hasattr(dY, "dtype"):
         raise DTypeError(f"dY must be an array of shape {shape}, as Y is, got {type(dY).__name__}: {advice}")
     if tuple(dY.shape) != shape:

@@ -1,4 +1,4 @@
-"""Without torch triops works, and says what to install once torch is asked for."""
+"""Without a library triops works, and says what to install once its wrapper is asked for."""
 
 from __future__ import annotations
 
@@ -29,5 +29,23 @@ def test_a_wrapper_without_its_library_says_what_to_install(hidden: str, ask: st
     assert "pip install 'triops[torch]'" in said
 
 
-def test_models_do_not_load_torch() -> None:
-    assert run_python("import sys, triops.models; print('torch' in sys.modules)") == "False"
+@pytest.mark.parametrize(
+    ("wrapper", "hidden"),
+    [
+        ("SklearnWrapper", "sklearn"),
+        ("SklearnWrapper", "skops"),
+        ("TriopsClassifier", "sklearn"),
+        ("TriopsRegressor", "sklearn"),
+    ],
+)
+def test_without_scikit_learn_or_skops_it_says_what_to_install(wrapper: str, hidden: str) -> None:
+    pytest.importorskip("sklearn")
+    said = run_python(ASK.format(hidden=hidden, ask=f"triops.models.{wrapper}"))
+    assert wrapper in said.partition(" need")[0]
+    assert repr(hidden) in said
+    assert "pip install 'triops[sklearn]'" in said
+
+
+@pytest.mark.parametrize("library", ["torch", "sklearn", "skops"])
+def test_models_do_not_load_a_wrappers_library(library: str) -> None:
+    assert run_python(f"import sys, triops.models; print({library!r} in sys.modules)") == "False"

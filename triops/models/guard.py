@@ -157,9 +157,9 @@ def _check_form(form: Any, dY: Any) -> None:
         return
     shape, dtype = form
     if dY is None:
-        raise DTypeError(
-            "dY is None: the layer after this one has no gradient for its input, and so nothing before it can "
-            "learn: put it before all layers with parameters"
+        advice = (
+            "the layer after this one may have no gradient for its input, and then nothing before it can learn: "
+            "put it before all layers with parameters"
         )
     if not hasattr(dY, "dtype"):
         raise DTypeError(f"dY must be an array of shape {shape}, as Y is, got {type(dY).__name__}: {advice}")

@@ -240,7 +240,7 @@ def test_where_no_gradient_comes_back_only_layers_with_parameters_mind(ops: Ops)
     model = chain(Dropout(0.5), Steps(), Linear(3, NI)).initialize()
     assert model.begin_update(X)[1](floats(ops, N, 3), sgd=Adam()) is None
     model = chain(Linear(NI, NI), Steps()).initialize()
-    with pytest.raises(DTypeError, match="chain > 0:linear: dY must .* got NoneType: the layer after this one"):
+    with pytest.raises(DTypeError, match=r"chain > 0:linear: dY must .* got NoneType: the layer after this one"):
         model.begin_update(X)[1](X)
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "ArgumentError",
     "ArrayOwnerError",
     "BackendUnavailable",
+    "CompileError",
     "DTypeError",
     "GradientError",
     "LoadError",
@@ -47,6 +48,10 @@ class ArrayOwnerError(TriopsError, TypeError):
 
 class BackendUnavailable(TriopsError, ImportError):
     """A backend or extra is unknown, not installed, or finds no device."""
+
+
+class CompileError(TriopsError, ValueError):
+    """A layer does something that a compiled program cannot do, or would do wrong."""
 
 
 class UninitializedError(TriopsError, ValueError):

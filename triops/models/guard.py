@@ -16,7 +16,7 @@ from triops.types import Backprop
 if TYPE_CHECKING:
     from triops.models.model import Model
 
-__all__ = ["guarded", "locate", "located", "path_of"]
+__all__ = ["check_owner", "guarded", "locate", "located", "path_of"]
 
 BeginUpdate = Callable[..., tuple[Any, Backprop]]
 
@@ -28,7 +28,7 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
     @wraps(begin_update)
     def checked(self: Model, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         try:
-            _check_owner(self, "X", X)
+            check_owner(self, "X", X)
             Y, backprop = begin_update(self, X, drop)
         except Exception as error:
             locate(error, self)
@@ -37,7 +37,7 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
 
         def checked_backprop(dY: Any, sgd: Callable[..., Any] | None = None) -> Any:
             try:
-                _check_owner(self, "dY", dY)
+                check_owner(self, "dY", dY)
                 _check_form(form, dY)
                 dX = backprop(dY)
             except Exception as error:
@@ -101,7 +101,8 @@ def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:
     return None
 
 
-def _check_owner(model: Model, argument: str, data: Any) -> None:
+def check_owner(model: Model, argument: str, data: Any) -> None:
+    """Raise where data holds an array of another backend."""
     owns = model.ops.backend.owns
     if owns(data):
         return
@@ -111,7 +112,7 @@ def _check_owner(model: Model, argument: str, data: Any) -> None:
         if owns(item):
             continue
         if isinstance(item, list | tuple | Ragged | Padded):
-            _check_owner(model, argument, item)
+            check_owner(model, argument, item)
         elif hasattr(item, "dtype"):
             model.ops.check_owner(model.name, argument, item)
 

@@ -9,7 +9,7 @@ from triops.backends.compiler import Program
 from triops.models.compile.forms import Form, put_together, signature, take_apart
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.programs import Programs, dropping, parts, rate_of, told
-from triops.models.compile.update import Numbers, take_tables, traced_update
+from triops.models.compile.update import Group, Numbers, grouped, take_tables, traced_update
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
 from triops.types import ParamKey
@@ -64,9 +64,9 @@ class FusedStep:
     def _step(self, settings: Settings, trained: _Trained, X: Any, truths: Any, drop: float | None) -> Any:
         optimizer, ops, keys = self._optimizer, self._ops, trained.keys
         weights = [node._params[name] for node, name in trained.places]
+        groups = grouped(optimizer, keys)
         names = take_tables(optimizer, keys, weights, ops)
-        groups = _grouped(optimizer, keys)
-        named, numbers = self._numbers([count for count, _ in groups])
+        named, numbers = self._numbers(groups)
         tables = [getattr(optimizer, name) for name in names]
         sums = [(node, name) for node in settings.nodes for name in node._grads]
         batch, form = take_apart(ops, (X, truths))
@@ -83,7 +83,7 @@ class FusedStep:
         del weights
         key = (
             "step", form, signature(arrays), dropping(drop), named, tuple(names),
-            tuple([tuple(members) for _, members in groups]) if len(groups) > 1 else (),
+            tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),
             tuple([(node.id, name) for node, name in sums]),
         )  # fmt: skip
         made = self._programs.get(
@@ -99,8 +99,8 @@ class FusedStep:
         for table in tables:
             table.update(zip(keys, results[at : at + len(keys)], strict=True))
             at += len(keys)
-        for count, members in groups:
-            optimizer.nr_update.update(dict.fromkeys(members, count))
+        for group in groups:
+            optimizer.nr_update.update(dict.fromkeys(group.keys, group.count))
         for node, _ in sums:
             node._grads.clear()
         made.changes.apply(results[at + 1 :])
@@ -112,7 +112,7 @@ class FusedStep:
         trained: _Trained,
         arrays: list[Any],
         names: Sequence[str],
-        groups: Sequence[tuple[int, list[ParamKey]]],
+        groups: Sequence[Group],
         sums: Sequence[tuple[Model, str]],
         form: Form,
         drop: float | None,
@@ -158,10 +158,3 @@ def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:
         [place for place, key in pairs if key not in keys],
     )
 
-
-def _grouped(optimizer: Optimizer, keys: Sequence[ParamKey]) -> list[tuple[int, list[ParamKey]]]:
-    """The parameters by how often they will have been updated."""
-    groups: dict[int, list[ParamKey]] = {}
-    for key in keys:
-        groups.setdefault(optimizer.nr_update.get(key, 0) + 1, []).append(key)
-    return list(groups.items())

@@ -5,18 +5,36 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from triops.models.optimizers.optimizer import Optimizer
 from triops.ops import Ops
 from triops.types import ParamKey
 
-__all__ = ["Numbers", "fits_programs", "take_tables", "traced_update"]
+__all__ = ["Group", "Numbers", "fits_programs", "grouped", "take_tables", "traced_update"]
 
-Groups = Sequence[tuple[int, list[ParamKey]]]
 Tables = Mapping[str, Mapping[ParamKey, Any]]
 
 _STEPS = ("__call__", "update_all", "update", "_prepared", "_step")
+
+
+class Group(NamedTuple):
+    """Parameters that share the numbers of an update. count: how often they will have been updated. fresh: they
+    have no averages yet."""
+
+    count: int
+    fresh: bool
+    keys: list[ParamKey]
+
+
+def grouped(optimizer: Optimizer, keys: Sequence[ParamKey]) -> list[Group]:
+    """The parameters of an update in groups."""
+    averages = optimizer.averages
+    groups: dict[tuple[int, bool], list[ParamKey]] = {}
+    for key in keys:
+        group = optimizer.nr_update.get(key, 0) + 1, averages is not None and key not in averages
+        groups.setdefault(group, []).append(key)
+    return [Group(*group, members) for group, members in groups.items()]
 
 
 def fits_programs(optimizer: Any) -> bool:
@@ -53,14 +71,16 @@ class Numbers:
         self._found: list[float] = []
         self._named: list[Any] = []
 
-    def __call__(self, counts: Sequence[int]) -> tuple[tuple[Any, ...], list[float]]:
-        """Those of the update after which the parameters of each group were updated that often."""
+    def __call__(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
+        """The ops of the update of these groups, and their numbers."""
         optimizer = self._optimizer
         self._found, self._named = [], []
-        optimizer.updates = max(optimizer.updates, *counts)
+        optimizer.updates = max(optimizer.updates, *(group.count for group in groups))
         optimizer._prepared(self._dry, {})
-        for count in counts:
-            optimizer._step(self._dry, {}, {}, [], count, optimizer.learn_rate)
+        for group in groups:
+            optimizer._step(self._dry, {}, {}, [], group.count, optimizer.learn_rate)
+            if group.fresh:
+                self._found[-1] = 1.0  # the share of the new weights in their first average
         return tuple(self._named), self._found
 
     def _note(self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]) -> Sequence[float]:
@@ -75,7 +95,7 @@ def traced_update(
     weights: Mapping[ParamKey, Any],
     gradients: Mapping[ParamKey, Any],
     tables: Tables,
-    groups: Groups,
+    groups: Sequence[Group],
     numbers: Iterator[Any],
 ) -> tuple[dict[ParamKey, Any], Tables]:
     """The weights after an update, and the tables."""
@@ -91,8 +111,8 @@ def traced_update(
     numbered = _Numbered(ops, take)
     ready = shadow._prepared(numbered, {key: (weights[key], gradient) for key, gradient in gradients.items()})
     updated = dict(weights)
-    for count, keys in groups:
-        updated |= shadow._step(numbered, updated, ready, list(keys), count, shadow.learn_rate)
+    for group in groups:
+        updated |= shadow._step(numbered, updated, ready, group.keys, group.count, shadow.learn_rate)
     return updated, {name: getattr(shadow, name) for name in tables}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
 from triops.models.losses.loss import Loss
@@ -16,6 +16,13 @@ from triops.types import Floats2d
 __all__ = ["CategoricalCrossentropy", "SequenceCategoricalCrossentropy"]
 
 _MISSING = -(2**31)  # no label, so that a -1 that nobody could look at is not taken for missing
+
+
+class Labels(NamedTuple):
+    """Truths as arrays: the class of each row, and the class that each row is not, `_MISSING` for none."""
+
+    labels: Any
+    refuted: Any
 
 
 class CategoricalCrossentropy(Loss):
@@ -74,13 +81,24 @@ class CategoricalCrossentropy(Loss):
         N = self._divisor(guesses)
         return (probabilities - target) * counted / N, loss / N
 
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        most = 2**31 - 1 if classes is None else classes
+        if isinstance(truths, list | tuple):
+            return truths if isinstance(truths, Labels) else Labels(*self._label_list(ops, truths, most))
+        if ops.backend.is_array(truths) and truths.ndim == 1:
+            self._label_array(ops, truths, most)
+        return truths
+
     def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
         """The target of each entry; a mask of the rows that have one; a mask of refuted entries, or None."""
-        if len(truths) != len(guesses):
+        given = truths.labels if isinstance(truths, Labels) else truths
+        if len(given) != len(guesses):
             raise ShapeError(
-                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(truths)}"
+                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(given)}"
             )
-        if not isinstance(truths, list | tuple):
+        if isinstance(truths, Labels):
+            labels, refuted = truths
+        elif not isinstance(truths, list | tuple):
             ops.check_owner(self._name, "truths", truths)
             if truths.ndim == 2:
                 return self._distribution(ops, guesses, truths)
@@ -203,6 +221,9 @@ class SequenceCategoricalCrossentropy(Loss):
         self.normalize = normalize
         self.cc = CategoricalCrossentropy(normalize=False, **settings)
 
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        return [self.cc.prepared(ops, each, classes) for each in truths]
+
     def __call__(self, guesses: Sequence[Floats2d], truths: Sequence[Any]) -> tuple[list[Floats2d], Any]:
         if len(guesses) != len(truths) or not guesses:
             raise ShapeError(
@@ -212,7 +233,7 @@ class SequenceCategoricalCrossentropy(Loss):
         grads: list[Any] = []
         total: Any = 0.0
         for yh, y in zip(guesses, truths, strict=True):
-            if len(yh) == len(y) == 0:
+            if len(yh) == 0 == len(y.labels if isinstance(y, Labels) else y):
                 grads.append(yh)
                 continue
             grad, loss = self.cc(yh, y)

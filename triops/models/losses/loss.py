@@ -31,6 +31,11 @@ class Loss(ABC):
         """The loss alone."""
         return self(guesses, truths)[1]
 
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        """Truths as arrays of `ops`, which the loss takes as well, checked as far as that can be done without
+        guesses. classes: how many columns these will have, where that is known."""
+        return truths
+
     def _divisor(self, guesses: FloatsXd) -> int:
         # An integer: 1/N is a float32 to JAX, which would cost a float64 loss half its digits.
         return len(guesses) if self.normalize else 1

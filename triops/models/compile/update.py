@@ -75,7 +75,7 @@ class Numbers:
         """The ops of the update of these groups, and their numbers."""
         optimizer = self._optimizer
         self._found, self._named = [], []
-        optimizer.updates = max(optimizer.updates, *(group.count for group in groups))
+        optimizer.updates = max([optimizer.updates, *(group.count for group in groups)])
         optimizer._prepared(self._dry, {})
         for group in groups:
             optimizer._step(self._dry, {}, {}, [], group.count, optimizer.learn_rate)

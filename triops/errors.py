@@ -15,6 +15,7 @@ __all__ = [
     "ShapeError",
     "TriopsError",
     "UninitializedError",
+    "UnknownLengths",
 ]
 
 
@@ -68,3 +69,7 @@ class SaveError(TriopsError, ValueError):
 
 class LoadError(TriopsError, ValueError):
     """Bytes or a file are not a saved model, are damaged, or do not fit the model."""
+
+
+class UnknownLengths(ArgumentError):
+    """While compiling, something needs the values of lengths, which are not known yet."""

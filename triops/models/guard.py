@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from triops.errors import DTypeError, ShapeError, TriopsError
 from triops.models.trees import described, places_differ, places_of
 from triops.ops.base import is_float
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 from triops.types import Backprop
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def check_owner(model: Model, argument: str, data: Any) -> None:
     owns = model.ops.backend.owns
     if owns(data):
         return
+    if isinstance(data, Joined):
+        data = data.data
     if isinstance(data, Ragged | Padded):
         data = (data.data, *places_of(data).values())
     for item in data if isinstance(data, list | tuple) else (data,):
@@ -127,6 +129,8 @@ class _Sequences(NamedTuple):
 
 def _form(Y: Any) -> Any:
     """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
+    if isinstance(Y, Joined):
+        return _Sequences(type(Y).__name__, _form(Y.data), {"lengths": Y.lengths})
     if isinstance(Y, list | tuple):
         return [_form(y) for y in Y]
     if isinstance(Y, Ragged | Padded):

@@ -67,12 +67,15 @@ class CategoricalCrossentropy(Loss):
         ops = self._checked_guesses(guesses)
         xp = ops.xp
         target, known, refuted = self._targets(ops, guesses, truths)
+        own = self._counted(ops, guesses)
+        known = known * own
         if self.from_logits:
             probabilities, logs = ops.softmax(guesses), ops.log_softmax(guesses)
         else:
             self._check_probabilities(ops, "guesses", guesses)
             probabilities = guesses
             logs = xp.log(xp.maximum(guesses, xp.finfo(guesses.dtype).tiny))
+        refuted = None if refuted is None else refuted * own
         counted = known if refuted is None else known + refuted
         loss = -(xp.where(target == 0, 0, target * logs) * known).sum()
         if refuted is not None:

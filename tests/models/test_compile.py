@@ -12,7 +12,7 @@ import triops
 from tests.models.cases import CASES, LayerCase
 from tests.models.samples import NI, NO, N, classifier, floats, formed, ops_or_skip, params_of, rows_of, shaken
 from tests.models.test_layers import like, made, sample
-from triops import Model, Ops, models, to_numpy, use_ops
+from triops import Model, Ops, Padded, models, to_numpy, use_ops
 from triops.models.trees import leaves, map_arrays
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -42,10 +42,15 @@ def test_a_compiled_layer_is_the_eager_one(case: LayerCase, jax_ops: Ops) -> Non
     eager = made(case)
     compiled, X = triops.compile(eager.copy()), sample(case, jax_ops)
     for drop in (0.0, 0.3):
+        if drop and "padded" in case.id:  # a mask goes by the shape, which is another where a batch is filled up
+            eager.clear_grads()
+            compiled = triops.compile(eager.copy(), fill=False)
         Y, backprop = eager.begin_update(X, drop)
         Z, callback = compiled.begin_update(X, drop)
         assert type(Z) is type(Y)
         dY = like(jax_ops, Y)
+        if isinstance(dY, Padded):  # a gradient has nothing where there is no row
+            dY = jax_ops.ragged2padded(jax_ops.padded2ragged(dY))
         dX, dZ = backprop(dY), callback(dY)
         for one, other in zip([*leaves(Y), *leaves(dX)], [*leaves(Z), *leaves(dZ)], strict=True):
             if one is not None:
@@ -54,7 +59,7 @@ def test_a_compiled_layer_is_the_eager_one(case: LayerCase, jax_ops: Ops) -> Non
         assert [node._state for node in eager.walk()] == [node._state for node in compiled.walk()]
     for one, other in zip(leaves(eager.predict(X)), leaves(compiled.predict(X)), strict=True):
         close(one, other)
-    assert compiled.compilations == 3
+    assert compiled.compilations == (2 if "padded" in case.id else 3)
 
 
 # -- train steps

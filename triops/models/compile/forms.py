@@ -11,7 +11,7 @@ from triops.ops import Ops
 from triops.ops.base import is_float
 from triops.ragged import Padded, Ragged
 
-__all__ = ["Form", "gradients_of", "put_together", "signature", "take_apart", "with_gradients"]
+__all__ = ["ARRAY", "Form", "gradients_of", "put_together", "signature", "take_apart", "with_gradients"]
 
 
 class Form(NamedTuple):

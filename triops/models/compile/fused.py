@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
-from triops.models.compile.forms import Form, put_together, signature, take_apart
+from triops.models.compile.batches import Batch
+from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
-from triops.models.compile.programs import Programs, dropping, parts, rate_of, told
+from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import Group, Numbers, grouped, take_tables, traced_update
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
@@ -52,16 +53,18 @@ class FusedStep:
 
     def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Make the step; returns the loss."""
-        settings = self._programs.inventory.settings()
+        return self._programs.run(X, truths, lambda settings, batch: self._run_batch(settings, batch, drop))
+
+    def _run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
         if settings not in self._trained:
             self._trained[settings] = _split(settings, set(settings.keys))
         try:
-            return self._step(settings, self._trained[settings], X, truths, drop)
+            return self._step(settings, self._trained[settings], batch, drop)
         except _OthersAreTrained as found:
             self._trained[settings] = _split(settings, found.keys)
-            return self._step(settings, self._trained[settings], X, truths, drop)
+            return self._step(settings, self._trained[settings], batch, drop)
 
-    def _step(self, settings: Settings, trained: _Trained, X: Any, truths: Any, drop: float | None) -> Any:
+    def _step(self, settings: Settings, trained: _Trained, batch: Batch, drop: float | None) -> Any:
         optimizer, ops, keys = self._optimizer, self._ops, trained.keys
         weights = [node._params[name] for node, name in trained.places]
         groups = grouped(optimizer, keys)
@@ -69,7 +72,6 @@ class FusedStep:
         named, numbers = self._numbers(groups)
         tables = [getattr(optimizer, name) for name in names]
         sums = [(node, name) for node in settings.nodes for name in node._grads]
-        batch, form = take_apart(ops, (X, truths))
         arrays = [
             *weights,
             *[table[key] for table in tables for key in keys],
@@ -78,19 +80,19 @@ class FusedStep:
             *settings.states(),
             rate_of(ops, drop, numbers, weights),
             settings.counts(),
-            *batch,
+            *batch.arrays,
         ]
         del weights
-        key = (
-            "step", form, signature(arrays), dropping(drop), named, tuple(names),
+        given = (
+            signature(arrays), dropping(drop), named, tuple(names),
             tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),
             tuple([(node.id, name) for node, name in sums]),
         )  # fmt: skip
         made = self._programs.get(
-            key,
             settings,
-            told(batch),
-            lambda: self._make(settings, trained, arrays, names, groups, sums, form, drop),
+            batch,
+            lambda longest: ("step", batch.key(longest), given),
+            lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
         )
         results = made.program(arrays)
         at = len(keys)
@@ -110,25 +112,25 @@ class FusedStep:
         self,
         settings: Settings,
         trained: _Trained,
+        batch: Batch,
         arrays: list[Any],
         names: Sequence[str],
         groups: Sequence[Group],
         sums: Sequence[tuple[Model, str]],
-        form: Form,
         drop: float | None,
     ) -> _Step:
         found: list[Changes] = []
         keys = trained.keys
 
         def function(given: list[Any]) -> list[Any]:
-            weights, tables, others, grads, states, (numbers, counts), batch = parts(
+            weights, tables, others, grads, states, (numbers, counts), taken = parts(
                 given, len(keys), len(names) * len(keys), len(trained.others), len(sums), len(settings.state), 2
             )
             params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
             trace = Trace(settings, [params[place] for place in settings.places], states, counts)
             trace.add_up(sums, grads)
-            with trace.seen():
-                loss = self._run(*put_together(form, batch), numbers[0] if drop else drop)
+            with trace.seen(), batch.entered(taken) as (X, truths):
+                loss = self._run(X, truths, numbers[0] if drop else drop)
             gradients, changes = trace.gradients(), trace.changes()
             if gradients.keys() != set(keys):
                 raise _OthersAreTrained(set(gradients))

@@ -8,27 +8,31 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from triops.backends.compiler import Compiler, Program
-from triops.errors import ArgumentError, CompileError, TriopsError
+from triops.errors import ArgumentError, CompileError, TriopsError, UnknownLengths
+from triops.models.compile.batches import Batch, FilledBatch, batch_of
 from triops.models.compile.inventory import Inventory, Settings
 from triops.models.compile.traps import nothing_left_behind, refuse_constants
 from triops.models.guard import path_of
 from triops.models.model import Model
 from triops.ops import Ops
 
-__all__ = ["Programs", "dropping", "parts", "rate_of", "told"]
+__all__ = ["Programs", "dropping", "parts", "rate_of"]
 
 Made = TypeVar("Made")
+Result = TypeVar("Result")
 _MANY = 16
 
 
 class Programs:
     """A model's programs by what they were compiled for. compilations: how many were made."""
 
-    def __init__(self, model: Model, most: int = _MANY) -> None:
+    def __init__(self, model: Model, *, fill: bool) -> None:
         self.model = model
         self.inventory = Inventory(model)
         self.compilations = 0
-        self._most = most
+        self._fill = fill
+        self._exact: set[Settings] = set()
+        self._with_longest: set[Settings] = set()
         self._made: dict[Hashable, Any] = {}
         self._shapes: list[str] = []
         self._lock = threading.RLock()
@@ -40,18 +44,36 @@ class Programs:
         assert compiler is not None
         return compiler
 
-    def get(self, key: Hashable, settings: Settings, shapes: str, make: Callable[[], Made]) -> Made:
-        """The program for a key, made where it is not there yet. shapes: what to call it in a warning."""
-        made: Made | None = self._made.get((settings, key))
+    def get(
+        self, settings: Settings, batch: Batch, key: Callable[[bool], Hashable], make: Callable[[], Made]
+    ) -> Made:
+        """The program for a batch, made where it is not there yet. key: what it is for, given whether the longest
+        length matters."""
+        made: Made | None = self._made.get((settings, key(settings in self._with_longest)))
         if made is not None:
             return made
         with self._lock:
-            made = self._made.get((settings, key))
+            made = self._made.get((settings, key(settings in self._with_longest)))
             if made is None:
                 made = self._make(settings, make)
-                self._made[settings, key] = made
-                self._count(shapes)
+                known = batch.known
+                if known is not None and known.longest_was_used:
+                    self._with_longest.add(settings)
+                self._made[settings, key(settings in self._with_longest)] = made
+                self._count(batch.told)
         return made
+
+    def run(self, X: Any, truths: Any, call: Callable[[Settings, Batch], Result]) -> Result:
+        """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is not."""
+        settings = self.inventory.settings()
+        batch = batch_of(self.model.ops, X, truths, fill=self._fill and settings not in self._exact)
+        try:
+            return call(settings, batch)
+        except UnknownLengths:
+            if not isinstance(batch, FilledBatch):
+                raise
+        self._exact.add(settings)
+        return call(settings, Batch(self.model.ops, X, truths))
 
     def _make(self, settings: Settings, make: Callable[[], Made]) -> Made:
         try:
@@ -81,7 +103,7 @@ class Programs:
     def _count(self, shapes: str) -> None:
         self.compilations += 1
         self._shapes.append(shapes)
-        if self.compilations > self._most and not (self.compilations - 1) % self._most:
+        if self.compilations > _MANY and not (self.compilations - 1) % _MANY:
             last = "; ".join(self._shapes[-5:])
             warnings.warn(
                 f"{self.model.name} was compiled {self.compilations} times, the last five for {last}: give batches "
@@ -110,8 +132,3 @@ def rate_of(ops: Ops, drop: float | None, numbers: Sequence[float] = (), weights
 def dropping(drop: float | None) -> bool | None:
     """What a program does about dropout, whatever the rate is: nothing where it is None or False."""
     return None if drop is None else drop > 0
-
-
-def told(arrays: Sequence[Any]) -> str:
-    """The shape of what varies between batches, for a warning."""
-    return f"arrays of {tuple(arrays[-1].shape)}"

@@ -7,17 +7,20 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
-from triops.models.compile.forms import put_together, signature, take_apart
+from triops.errors import UnknownLengths
+from triops.models.compile.batches import Batch
+from triops.models.compile.forms import signature
 from triops.models.compile.fused import FusedStep
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.model import CompiledModel
-from triops.models.compile.programs import Programs, dropping, parts, rate_of, told
+from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
 from triops.models.guard import check_owner, located
 from triops.models.losses.categorical import SequenceCategoricalCrossentropy
+from triops.models.losses.loss import Loss
 from triops.models.model import Model
 from triops.ops import Ops
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 from triops.types import ParamKey
 
 __all__ = ["CompiledStep"]
@@ -34,10 +37,13 @@ class _Gradients(NamedTuple):
 class CompiledStep:
     """See `triops.compile_step`."""
 
-    def __init__(self, model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any) -> None:
+    def __init__(
+        self, model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any, *, fill: bool = True
+    ) -> None:
         self.model = model._model if isinstance(model, CompiledModel) else model
         self.loss, self.optimizer = loss, optimizer
-        self._programs = Programs(self.model)
+        # Another's loss would count the rows that a batch is filled up with.
+        self._programs = Programs(self.model, fill=fill and isinstance(loss, Loss) and _is_ours(loss))
         self._fused: FusedStep | None = None
         if self.model.ops.backend.compiler is not None and fits_programs(optimizer):
             self._fused = FusedStep(self._programs, optimizer, self._pass)
@@ -80,35 +86,45 @@ class CompiledStep:
         ops = self.model.ops
         if ops.backend.compiler is None:
             return self._pass(X, truths, drop)
-        settings = self._programs.inventory.settings()
-        batch, form = take_apart(ops, (X, truths))
-        arrays = [*settings.params(), *settings.states(), rate_of(ops, drop), settings.counts(), *batch]
-        key = "gradients", form, signature(arrays), dropping(drop)
         with located(self.model):
-            made = self._programs.get(
-                key, settings, told(batch), lambda: self._gradients(settings, arrays, form, drop)
-            )
-            loss, *rest = made.program(arrays)
+            return self._programs.run(X, truths, lambda settings, batch: self._add_batch(settings, batch, drop))
+
+    def _add_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
+        rate, counts = rate_of(self.model.ops, drop), settings.counts()
+        arrays = [*settings.params(), *settings.states(), rate, counts, *batch.arrays]
+        made = self._programs.get(
+            settings,
+            batch,
+            lambda longest: ("gradients", batch.key(longest), signature(arrays), dropping(drop)),
+            lambda: self._gradients(settings, batch, arrays, drop),
+        )
+        loss, *rest = made.program(arrays)
         nodes = {node.id: node for node in settings.nodes}
         for (number, name), gradient in zip(made.keys, rest, strict=False):
             nodes[number].inc_grad(name, gradient)
         made.changes.apply(rest[len(made.keys) :])
         return loss
 
-    def _gradients(self, settings: Settings, arrays: list[Any], form: Any, drop: float | None) -> _Gradients:
+    def _gradients(
+        self, settings: Settings, batch: Batch, arrays: list[Any], drop: float | None
+    ) -> _Gradients:
         found: list[Any] = []
 
         def function(given: list[Any]) -> list[Any]:
-            params, states, (rate, counts), batch = parts(given, len(settings.places), len(settings.state), 2)
+            params, states, (rate, counts), taken = parts(given, len(settings.places), len(settings.state), 2)
             trace = Trace(settings, params, states, counts)
-            with trace.seen():
-                loss = self._pass(*put_together(form, batch), rate[0] if drop else drop)
+            with trace.seen(), batch.entered(taken) as (X, truths):
+                loss = self._pass(X, truths, rate[0] if drop else drop)
             gradients, changes = trace.gradients(), trace.changes()
             found[:] = list(gradients), changes
             return [loss, *gradients.values(), *changes.arrays]
 
         program = self._programs.compiler.program(function, arrays)
         return _Gradients(program, *found)
+
+
+def _is_ours(loss: Loss) -> bool:
+    return type(loss).__call__.__module__.startswith(Loss.__module__.rpartition(".")[0])
 
 
 def _over_rows(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Any, truths: Any) -> tuple[Any, Any]:
@@ -122,7 +138,16 @@ def _over_rows(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Any, truths: A
         gradient, value = loss(rows.data, truths)
         padded = ops.ragged2padded(replace(rows, data=gradient), Y.indices)
         return replace(Y, data=padded.data), value
+    if isinstance(Y, Joined):
+        return _of_joined(ops, loss, Y, truths)
     if isinstance(Y, list) and not isinstance(loss, SequenceCategoricalCrossentropy):
         gradient, value = loss(ops.flatten(Y), truths)
         return ops.unflatten(gradient, [y.shape[0] for y in Y]), value
     return loss(Y, truths)
+
+
+def _of_joined(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Joined, truths: Any) -> tuple[Any, Any]:
+    if not isinstance(loss, SequenceCategoricalCrossentropy):
+        gradient, value = loss(Y.data, truths)
+        return Joined(gradient, Y.lengths), value
+    raise UnknownLengths("the loss takes the arrays of a list one by one")

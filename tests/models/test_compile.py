@@ -10,7 +10,7 @@ import pytest
 
 import triops
 from tests.models.cases import CASES, LayerCase
-from tests.models.samples import NI, NO, N, classifier, floats, formed, ops_or_skip, params_of, rows_of, shaken
+from tests.models.samples import NI, N, classifier, floats, formed, ops_or_skip, params_of, rows_of, shaken
 from tests.models.test_layers import like, made, sample
 from triops import Model, Ops, Padded, models, to_numpy, use_ops
 from triops.models.trees import leaves, map_arrays
@@ -160,7 +160,10 @@ LOSSES: dict[str, tuple[Callable[[], Any], Callable[[Ops], Any]]] = {
     ),
     "cosine": (lambda: models.CosineDistance(ignore_zeros=True), lambda ops: floats(ops, N, 3, seed=3)),
     "squares": (models.L2Distance, lambda ops: floats(ops, N, 3, seed=4)),
-    "a function": (lambda: lambda Y, truths: (Y - truths, ((Y - truths) ** 2).sum() / 2), lambda ops: floats(ops, N, 3)),
+    "a function": (
+        lambda: lambda Y, truths: (Y - truths, ((Y - truths) ** 2).sum() / 2),
+        lambda ops: floats(ops, N, 3),
+    ),
 }
 
 

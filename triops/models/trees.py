@@ -40,7 +40,12 @@ def add_gradients(dX: Any, other: Any) -> Any:
     """dX + other, where None is the gradient of what has none, such as integer ids."""
     if dX is None or other is None:
         return other if dX is None else dX
-    if isinstance(dX, list | tuple) and not isinstance(dX, Joined) and isinstance(other, list | tuple) and len(dX) == len(other):
+    if (
+        isinstance(dX, list | tuple)
+        and not isinstance(dX, Joined)
+        and isinstance(other, list | tuple)
+        and len(dX) == len(other)
+    ):
         return type(dX)(add_gradients(a, b) for a, b in zip(dX, other, strict=True))
     return map_arrays(lambda a, b: a + b, dX, other)
 

@@ -1,5 +1,5 @@
-"""What a thread sees of a model's parameters, gradients and state while the model is traced: other tables than the
-model's own, so that nothing of a trace stays in the model, and no other thread notices."""
+"""What a thread sees of a model's parameters, gradients and state while the model is traced: other tables than
+the model's own, so that nothing of a trace stays in the model, and no other thread notices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Tables", "is_traced_now", "seen", "seeing"]
+__all__ = ["Tables", "is_traced_now", "seeing", "seen"]
 
 
 class Tables:

@@ -15,8 +15,8 @@ class Bounds:
     """Of one batch, whose rows and sequences were filled up to certain numbers. The sequences that were added
     have all the rows that were added.
 
-    lengths: (N,) integers, traced. rows: what they add up to. longest: none exceeds it. real_rows, real_sequences:
-    how many are the batch's own, traced.
+    lengths: (N,) integers, traced. rows: what they add up to. longest: none exceeds it. real_rows,
+    real_sequences: how many are the batch's own, traced.
     """
 
     def __init__(self, lengths: Any, rows: int, longest: int, real_rows: Any, real_sequences: Any) -> None:

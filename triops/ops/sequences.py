@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from triops.errors import ArgumentError, DTypeError, ShapeError, UnknownLengths
+from triops.ops.bounds import bounds
 from triops.ops.formulas.places import padded_places, unpadded_places
 from triops.ops.lengths import LengthOps
-from triops.ops.bounds import bounds
 from triops.ragged import Joined, Padded, Ragged
 from triops.types import Array, Ints1d
 

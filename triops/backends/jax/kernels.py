@@ -62,9 +62,11 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any) -> tuple[Any, An
     nO, nP, nI = W.shape
     pieces = backprop_maxout(dY, which, P=nP)
     dZ = pieces.reshape((dY.shape[0], nO * nP))
-    return gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False), gemm(
-        dZ, X, trans1=True, trans2=False
-    ).reshape(W.shape), jnp.sum(pieces, axis=0)
+    return (
+        gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False),
+        gemm(dZ, X, trans1=True, trans2=False).reshape(W.shape),
+        jnp.sum(pieces, axis=0),
+    )
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:

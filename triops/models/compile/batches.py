@@ -78,8 +78,9 @@ class Batch:
 
 
 class FilledBatch(Batch):
-    """Sequences with more rows and sequences after their own. All rows that were added belong to the sequences that
-    were, of one row at least each: what mixes rows keeps to a sequence, and so leaves the batch's own alone."""
+    """Sequences with more rows and sequences after their own. All rows that were added belong to the sequences
+    that were, of one row at least each: what mixes rows keeps to a sequence, and so leaves the batch's own
+    alone."""
 
     def __init__(self, ops: Ops, X: Any, truths: Any, rows: Any, lengths: Any) -> None:
         self._ops, self._X, self._kind, self._lengths = ops, X, kind_of(ops, X), lengths
@@ -96,7 +97,9 @@ class FilledBatch(Batch):
         self._longest = round_up_longest(int(filled.max()))
         truth_arrays, self._truths = take_apart(ops, truths)
         on_host = [self._up(rows), filled, np.array([self.rows, self.sequences], "int32")]
-        self.arrays = ops.backend.from_host([*on_host, *(self._up(ops.to_numpy(array)) for array in truth_arrays)])
+        self.arrays = ops.backend.from_host(
+            [*on_host, *(self._up(ops.to_numpy(array)) for array in truth_arrays)]
+        )
 
     @property
     def told(self) -> str:

@@ -1,5 +1,5 @@
-"""Batches as a list of arrays and a form: what is left when the arrays are taken out, which tells one program from
-another."""
+"""Batches as a list of arrays and a form: what is left when the arrays are taken out, which tells one program
+from another."""
 
 from __future__ import annotations
 

@@ -140,7 +140,10 @@ class FusedStep:
                 self._ops,
                 dict(zip(keys, weights, strict=True)),
                 {key: gradients[key] for key in keys},
-                {name: dict(zip(keys, column, strict=True)) for name, column in zip(names, columns, strict=False)},
+                {
+                    name: dict(zip(keys, column, strict=True))
+                    for name, column in zip(names, columns, strict=False)
+                },
                 groups,
                 (numbers[i] for i in range(1, numbers.shape[0])),
             )
@@ -159,4 +162,3 @@ def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:
         [key for key in settings.keys if key in keys],
         [place for place, key in pairs if key not in keys],
     )
-

@@ -133,9 +133,7 @@ class Trace:
 class Changes:
     """What a call of a program does to the state of nodes. arrays: those that the program is to return."""
 
-    def __init__(
-        self, nodes: list[Model], before: dict[int, dict[str, Any]], tables: dict[int, Tables]
-    ) -> None:
+    def __init__(self, nodes: list[Model], before: dict[int, dict[str, Any]], tables: dict[int, Tables]) -> None:
         self.arrays: list[Any] = []
         self._to_arrays: list[tuple[Model, str]] = []
         self._to_counters: list[tuple[Model, str, int]] = []

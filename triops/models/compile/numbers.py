@@ -11,7 +11,8 @@ __all__ = ["Counter"]
 
 class Counter:
     """A whole number of a layer's state while its program is traced: `value` stands for what it will be, `added`
-    says what the layer has added to it, which the host can do as well. Anything but adding makes an array of it."""
+    says what the layer has added to it, which the host can do as well. Anything but adding makes an array of
+    it."""
 
     def __init__(self, value: Any, added: int = 0) -> None:
         self._value, self.added = value, added

@@ -64,7 +64,8 @@ class Programs:
         return made
 
     def run(self, X: Any, truths: Any, call: Callable[[Settings, Batch], Result]) -> Result:
-        """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is not."""
+        """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is
+        not."""
         settings = self.inventory.settings()
         batch = batch_of(self.model.ops, X, truths, fill=self._fill and settings not in self._exact)
         try:
@@ -96,7 +97,8 @@ class Programs:
         number = error.__dict__.get("_triops_layer", (self.model.id,))[0]
         node = next((node for node in settings.nodes if node.id == number), self.model)
         return CompileError(
-            f"{path_of(self.model, node)} cannot be compiled: {reason}: compute with self.ops and its xp alone, or "
+            f"{path_of(self.model, node)} cannot be compiled: {reason}: compute with self.ops and its xp "
+            f"alone, or "
             f"keep the layer out of what is compiled"
         )
 
@@ -106,7 +108,8 @@ class Programs:
         if self.compilations > _MANY and not (self.compilations - 1) % _MANY:
             last = "; ".join(self._shapes[-5:])
             warnings.warn(
-                f"{self.model.name} was compiled {self.compilations} times, the last five for {last}: give batches "
+                f"{self.model.name} was compiled {self.compilations} times, the last five for {last}: give "
+                f"batches "
                 f"of few shapes, or sequences, whose lengths are rounded up",
                 stacklevel=5,
             )
@@ -125,7 +128,7 @@ def rate_of(ops: Ops, drop: float | None, numbers: Sequence[float] = (), weights
     """A rate of dropout, and the numbers of an update of these weights, as a program takes them."""
     if drop is not None and not 0 <= drop < 1:
         raise ArgumentError(f"drop must be from 0 up to, not including, 1, got {drop}")
-    wide = any([W.dtype == "float64" for W in weights])
+    wide = any(W.dtype == "float64" for W in weights)
     return ops.backend.host.namespace.array([drop or 0.0, *numbers], "float64" if wide else "float32")
 
 

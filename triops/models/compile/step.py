@@ -105,9 +105,7 @@ class CompiledStep:
         made.changes.apply(rest[len(made.keys) :])
         return loss
 
-    def _gradients(
-        self, settings: Settings, batch: Batch, arrays: list[Any], drop: float | None
-    ) -> _Gradients:
+    def _gradients(self, settings: Settings, batch: Batch, arrays: list[Any], drop: float | None) -> _Gradients:
         found: list[Any] = []
 
         def function(given: list[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,10 @@ def nothing_left_behind(model: Model, nodes: Sequence[Model]) -> Iterator[None]:
     its ops; put its attributes back."""
     host = model.ops.backend.host
     before = [_attributes(node, host) for node in nodes]
-    draws = [(random.getstate, random.setstate), (host.namespace.random.get_state, host.namespace.random.set_state)]
+    draws = [
+        (random.getstate, random.setstate),
+        (host.namespace.random.get_state, host.namespace.random.set_state),
+    ]
     started = [repr(get()) for get, _ in draws]
     try:
         yield
@@ -57,7 +60,8 @@ def refuse_constants(model: Model, nodes: Sequence[Model], constants: Sequence[A
             for name, value in table.items():
                 if id(value) in found:
                     raise CompileError(
-                        f"{path_of(model, node)} cannot be compiled: {what} {name} was read past get_param, and the "
+                        f"{path_of(model, node)} cannot be compiled: {what} {name} was read past get_param, "
+                        f"and the "
                         f"program would keep the value of now: read it with self.get_{_GETTERS[what]}({name!r})"
                     )
 
@@ -72,7 +76,8 @@ def _changed(model: Model, node: Model, name: str) -> str:
     else:
         what = f"it changes self.{name}, and the program would keep the value of now"
     return (
-        f"{path_of(model, node)} cannot be compiled: {what}: keep it with self.set_state({name!r}, ...) and read it "
+        f"{path_of(model, node)} cannot be compiled: {what}: keep it with self.set_state({name!r}, ...) and "
+        f"read it "
         f"with self.get_state"
     )
 
@@ -117,5 +122,3 @@ def _restore(node: Model, values: dict[str, Any]) -> None:
             kept.update(value)
         else:
             node.__dict__[name] = value
-
-

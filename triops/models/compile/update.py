@@ -83,7 +83,9 @@ class Numbers:
                 self._found[-1] = 1.0  # the share of the new weights in their first average
         return tuple(self._named), self._found
 
-    def _note(self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]) -> Sequence[float]:
+    def _note(
+        self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]
+    ) -> Sequence[float]:
         self._named.append((op, *settings.items()))
         self._found += numbers
         return numbers

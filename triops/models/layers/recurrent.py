@@ -141,7 +141,8 @@ class _Batch:
         longest = None if known is None else known.longest_of(X.lengths)
         if longest is None:
             raise UnknownLengths(
-                "the lengths of X must be known, and are not while compiling: keep this layer out of what is compiled"
+                "the lengths of X must be known, and are not while compiling: keep this layer out of what is "
+                "compiled"
             )
         rows, self.count, self._lengths = X.data.shape[0], len(X), X.lengths
         self.sizes, self._rows, self._back = packed_places(self._ops.xp, X.lengths, rows, longest)

@@ -32,8 +32,8 @@ def unpadded_places(xp: Any, lengths: Any, indices: Any, rows: int) -> tuple[Any
 
 
 def packed_places(xp: Any, lengths: Any, rows: int, longest: int) -> tuple[Any, Any, Any]:
-    """How many sequences there are at each step, the row that each packed row is, and the packed row that each row
-    is."""
+    """How many sequences there are at each step, the row that each packed row is, and the packed row that each
+    row is."""
     counts = lengths.astype("int32")
     rank = xp.argsort(xp.argsort(-counts, stable=True))
     sizes = _count(xp, xp.arange(longest, dtype="int32")[:, None] < counts)

@@ -102,7 +102,7 @@ class FusedStep:
             table.update(zip(keys, results[at : at + len(keys)], strict=True))
             at += len(keys)
         for group in groups:
-            optimizer.nr_update.update(dict.fromkeys(group.keys, group.count))
+            optimizer.nr_update.update(dict.fromkeys(group.keys, group.step))
         for node, _ in sums:
             node._grads.clear()
         made.changes.apply(results[at + 1 :])

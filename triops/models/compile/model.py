@@ -45,6 +45,10 @@ class CompiledModel(Model):
     """See `triops.compile`. It is the same node as the model that was given, with its parameters, layers and
     settings, and has another `begin_update` and `predict`."""
 
+    _model: Model
+    _programs: Programs
+    _fill: bool
+
     def __init__(self, model: Model, *, fill: bool = True) -> None:
         self.__dict__.update({name: model.__dict__[name] for name in _SHARED})
         self.__dict__.update({name: getattr(model, name) for name in _INSTEAD})
@@ -64,10 +68,9 @@ class CompiledModel(Model):
         return partial(type(self), fill=self._fill), (self._model,)
 
     @property
-    def ops(self) -> Ops:  # type: ignore[override]
+    def ops(self) -> Ops:
         """What the model computes with."""
-        ops: Ops = self._model.ops
-        return ops
+        return self._model.ops
 
     @ops.setter
     def ops(self, ops: Ops) -> None:

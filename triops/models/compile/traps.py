@@ -114,7 +114,7 @@ def _restore(node: Model, values: dict[str, Any]) -> None:
     for name in node.__dict__.keys() - values.keys() - _TABLES:
         del node.__dict__[name]
     for name, value in values.items():
-        kept = node.__dict__.get(name)
+        kept: Any = node.__dict__.get(name)
         if type(value) is list and type(kept) is list:
             kept[:] = value
         elif type(value) in (dict, set) and type(kept) is type(value):

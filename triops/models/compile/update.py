@@ -19,10 +19,10 @@ _STEPS = ("__call__", "update_all", "update", "_prepared", "_step")
 
 
 class Group(NamedTuple):
-    """Parameters that share the numbers of an update. count: how often they will have been updated. fresh: they
+    """Parameters that share the numbers of an update. step: how often they will have been updated. fresh: they
     have no averages yet."""
 
-    count: int
+    step: int
     fresh: bool
     keys: list[ParamKey]
 
@@ -75,10 +75,10 @@ class Numbers:
         """The ops of the update of these groups, and their numbers."""
         optimizer = self._optimizer
         self._found, self._named = [], []
-        optimizer.updates = max([optimizer.updates, *(group.count for group in groups)])
+        optimizer.updates = max([optimizer.updates, *(group.step for group in groups)])
         optimizer._prepared(self._dry, {})
         for group in groups:
-            optimizer._step(self._dry, {}, {}, [], group.count, optimizer.learn_rate)
+            optimizer._step(self._dry, {}, {}, [], group.step, optimizer.learn_rate)
             if group.fresh:
                 self._found[-1] = 1.0  # the share of the new weights in their first average
         return tuple(self._named), self._found
@@ -114,7 +114,7 @@ def traced_update(
     ready = shadow._prepared(numbered, {key: (weights[key], gradient) for key, gradient in gradients.items()})
     updated = dict(weights)
     for group in groups:
-        updated |= shadow._step(numbered, updated, ready, group.keys, group.count, shadow.learn_rate)
+        updated |= shadow._step(numbered, updated, ready, group.keys, group.step, shadow.learn_rate)
     return updated, {name: getattr(shadow, name) for name in tables}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
@@ -50,6 +50,7 @@ class FusedStep:
         self._ops = programs.model.ops
         self._numbers = Numbers(optimizer, self._ops)
         self._trained: dict[Settings, _Trained] = {}
+        self._latest: dict[Hashable, _Step] = {}
 
     def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Make the step; returns the loss."""
@@ -84,17 +85,27 @@ class FusedStep:
         ]
         del weights
         given = (
-            signature(arrays), dropping(drop), named, tuple(names),
+            dropping(drop), named, tuple(names),
             tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),
             tuple([(node.id, name) for node, name in sums]),
         )  # fmt: skip
-        made = self._programs.get(
-            settings,
-            batch,
-            lambda longest: ("step", batch.key(longest), given),
-            lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
-        )
-        results = made.program(arrays)
+        # The shapes of weights and tables, of which there are many, are looked at where a program does not fit.
+        short = settings, batch.key(longest=True), given
+        made = self._latest.get(short)
+        if made is not None:
+            try:
+                results = made.program(arrays)
+            except TypeError:
+                made = None
+        if made is None:
+            made = self._programs.get(
+                settings,
+                batch,
+                lambda longest: ("step", batch.key(longest), given, signature(arrays)),
+                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
+            )
+            results = made.program(arrays)
+            self._latest[short] = made
         at = len(keys)
         for (node, name), W in zip(trained.places, results, strict=False):
             node._params[name] = W

@@ -23,7 +23,9 @@ class Settings:
     def __init__(self, model: Model) -> None:
         is_array = model.ops.backend.is_array
         self.nodes = list(model.walk())
-        self._settings = [(node, deepcopy(node.attrs), list(node.layers), node.ops) for node in self.nodes]
+        self._settings = [
+            (node, deepcopy(node.attrs), list(node.layers), node.ops, len(node._state)) for node in self.nodes
+        ]
         tables = [(node, name, value) for node in self.nodes for name, value in node._params.items()]
         self.places = [(node, name) for node, name, value in tables if value is not None]
         self.keys: list[ParamKey] = [(node.id, name) for node, name in self.places]
@@ -31,7 +33,6 @@ class Settings:
         self.state: list[tuple[Model, str]] = []
         self.counters: list[tuple[Model, str]] = []
         self._constants: list[tuple[Model, str, Any]] = []
-        self._stateful = [(node, len(node._state)) for node in self.nodes]
         for node in self.nodes:
             for name, value in node._state.items():
                 if is_array(value):
@@ -44,13 +45,11 @@ class Settings:
 
     def hold(self) -> bool:
         """Whether the model is still so."""
+        for node, attrs, layers, ops, count in self._settings:
+            if node.attrs != attrs or node.layers != layers or node.ops is not ops or len(node._state) != count:
+                return False
         return (
-            all(
-                node.attrs == attrs and node.layers == layers and node.ops is ops
-                for node, attrs, layers, ops in self._settings
-            )
-            and all(len(node._state) == count for node, count in self._stateful)
-            and all(node._params.get(name) is None for node, name in self._missing)
+            all(node._params.get(name) is None for node, name in self._missing)
             and all(node._state.get(name) == value for node, name, value in self._constants)
             and all(self._is_array(node._state.get(name)) for node, name in self.state)
             and all(type(node._state.get(name)) is int for node, name in self.counters)

@@ -128,7 +128,7 @@ def rate_of(ops: Ops, drop: float | None, numbers: Sequence[float] = (), weights
     """A rate of dropout, and the numbers of an update of these weights, as a program takes them."""
     if drop is not None and not 0 <= drop < 1:
         raise ArgumentError(f"drop must be from 0 up to, not including, 1, got {drop}")
-    wide = any(W.dtype == "float64" for W in weights)
+    wide = any(W.dtype.itemsize == 8 for W in weights[:1])
     return ops.backend.host.namespace.array([drop or 0.0, *numbers], "float64" if wide else "float32")
 
 

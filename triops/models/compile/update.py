@@ -29,10 +29,16 @@ class Group(NamedTuple):
 
 def grouped(optimizer: Optimizer, keys: Sequence[ParamKey]) -> list[Group]:
     """The parameters of an update in groups."""
-    averages = optimizer.averages
+    averages, steps = optimizer.averages, [optimizer.nr_update.get(key, 0) for key in keys]
+    if (
+        keys
+        and steps.count(steps[0]) == len(steps)
+        and (averages is None or all(map(averages.__contains__, keys)))
+    ):
+        return [Group(steps[0] + 1, False, list(keys))]
     groups: dict[tuple[int, bool], list[ParamKey]] = {}
-    for key in keys:
-        group = optimizer.nr_update.get(key, 0) + 1, averages is not None and key not in averages
+    for key, step in zip(keys, steps, strict=True):
+        group = step + 1, averages is not None and key not in averages
         groups.setdefault(group, []).append(key)
     return [Group(*group, members) for group, members in groups.items()]
 
@@ -50,11 +56,15 @@ def take_tables(optimizer: Optimizer, keys: Sequence[ParamKey], weights: Sequenc
     names = list(optimizer.moments)
     for name in names:
         table = getattr(optimizer, name)
+        if all(map(table.__contains__, keys)):
+            continue
         for key, W in zip(keys, weights, strict=True):
             if key not in table:
                 table[key] = ops.alloc(W.shape, W.dtype)
     if optimizer.averages is None:
         return names
+    if all(map(optimizer.averages.__contains__, keys)):
+        return [*names, "averages"]
     for key, W in zip(keys, weights, strict=True):
         if key not in optimizer.averages:
             optimizer.averages[key] = ops.xp.array(W, copy=True)

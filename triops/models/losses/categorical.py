@@ -89,7 +89,7 @@ class CategoricalCrossentropy(Loss):
         if isinstance(truths, list | tuple):
             return truths if isinstance(truths, Labels) else Labels(*self._label_list(ops, truths, most))
         if ops.backend.is_array(truths) and truths.ndim == 1:
-            self._label_array(ops, truths, most)
+            self._check_labels(ops, truths, most)
         return truths
 
     def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
@@ -134,7 +134,7 @@ class CategoricalCrossentropy(Loss):
             known = ops.xp.where(top[:, None] == self._missing_number, 0, known)
         return truths, known, None
 
-    def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
+    def _check_labels(self, ops: Ops, truths: Any, classes: int) -> None:
         if truths.ndim != 1:
             raise ShapeError(
                 f"{self._name}: truths must be labels, (N,), or distributions, (N, C), got shape "
@@ -154,7 +154,10 @@ class CategoricalCrossentropy(Loss):
             for wrong in (int(present.min()), int(present.max())) if present.size else ():
                 if not 0 <= wrong < classes:
                     raise ArgumentError(self._out_of_range(wrong, classes))
-        labels = truths.astype("int32")
+
+    def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
+        self._check_labels(ops, truths, classes)
+        labels, missing = truths.astype("int32"), self._missing_number
         return labels if missing is None else ops.xp.where(labels == missing, _MISSING, labels)
 
     @property

@@ -81,6 +81,17 @@ def train(
     sys.exit(0 if good else 1)
 
 
+@app.command()
+def varied(
+    count: Annotated[int, typer.Option("--batches", min=1, help="How many batches of sentences.")] = 200,
+) -> None:
+    """Compiled steps over batches of sentences of all lengths, beside batches of one shape; and the time that a
+    step takes beside its program. TRIOPS_DATA names the folder of the English Web Treebank."""
+    from benchmarks.train.varied import run_varied
+
+    run_varied(count)
+
+
 def _limit_threads(count: int) -> None:
     for name in _THREADS:
         os.environ[name] = str(count)

@@ -2,7 +2,7 @@
 
 from triops.backends.threads import get_num_threads, set_num_threads
 from triops.backends.warmup import warmup
-from triops.models import Model, check_gradient, fix_random_seed
+from triops.models import Model, check_gradient, compile, compile_step, fix_random_seed
 from triops.ops import (
     Ops,
     available_backends,
@@ -28,6 +28,8 @@ __all__ = [
     "__version__",
     "available_backends",
     "check_gradient",
+    "compile",
+    "compile_step",
     "fix_random_seed",
     "get_current_ops",
     "get_num_threads",

@@ -7,6 +7,7 @@ __all__ = [
     "ArgumentError",
     "ArrayOwnerError",
     "BackendUnavailable",
+    "CompileError",
     "DTypeError",
     "GradientError",
     "LoadError",
@@ -14,6 +15,7 @@ __all__ = [
     "ShapeError",
     "TriopsError",
     "UninitializedError",
+    "UnknownLengths",
 ]
 
 
@@ -49,6 +51,10 @@ class BackendUnavailable(TriopsError, ImportError):
     """A backend or extra is unknown, not installed, or finds no device."""
 
 
+class CompileError(TriopsError, ValueError):
+    """A layer does something that a compiled program cannot do, or would do wrong."""
+
+
 class UninitializedError(TriopsError, ValueError):
     """A model's parameter or dimension is used before it is known."""
 
@@ -63,3 +69,7 @@ class SaveError(TriopsError, ValueError):
 
 class LoadError(TriopsError, ValueError):
     """Bytes or a file are not a saved model, are damaged, or do not fit the model."""
+
+
+class UnknownLengths(ArgumentError):
+    """While compiling, something needs the values of lengths, which are not known yet."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from triops.errors import ShapeError
+from triops.errors import ShapeError, UnknownLengths
 from triops.types import Array, Ints1d
 
-__all__ = ["Padded", "Ragged"]
+__all__ = ["Joined", "Padded", "Ragged"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,32 @@ class Padded:
 
     def __len__(self) -> int:
         return self.lengths.shape[0]
+
+
+class Joined(list[Any]):
+    """A list of arrays whose lengths are not known, as while compiling: as its rows one after another.
+
+    data: (T, ...). lengths: (N,) integers that add up to T. Asked for an item it raises UnknownLengths.
+    """
+
+    def __init__(self, data: Array, lengths: Ints1d) -> None:
+        super().__init__()
+        self.data, self.lengths = data, lengths
+
+    def __len__(self) -> int:
+        return self.lengths.shape[0]
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self._refuse()
+
+    def __getitem__(self, index: Any) -> Any:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UnknownLengths("the arrays of a list are not known apart while compiling")
 
 
 def _at_least(kind: str, name: str, array: Array, ndim: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,25 +30,29 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """The loss of each step, and how far each parameter has come from its initial value."""
+    """The loss of each step, and how far each parameter has come from its initial value. first_s: the seconds of
+    the first step, in which programs are compiled."""
 
     losses: list[float]
     moves: dict[str, Any]
+    first_s: float = 0.0
 
 
 def follow(trainer: Trainer, problem: Problem, steps: int = STEPS) -> Course:
     """Make some steps."""
-    losses = []
+    losses, seconds = [], []
     for _ in range(steps):
+        start = perf_counter()
         trainer.step()
         trainer.wait()
+        seconds.append(perf_counter() - start)
         losses.append(trainer.loss())
     now = trainer.weights()
     moves = {
         name: np.asarray(now[name], "float64").reshape(before.shape) - before
         for name, before in problem.weights.items()
     }
-    return Course(losses, moves)
+    return Course(losses, moves, seconds[0])
 
 
 def difference(course: Course, reference: Course, *, forward_only: bool = False) -> float:

@@ -20,9 +20,11 @@ QUICK = Pace(turns=1, warm_s=0.0, turn_s=0.005, samples=2)
 
 @dataclass
 class Trained(Result):
-    """`share` is that of the floor which this peer reaches. `checked` says what was compared."""
+    """`share` is that of the floor which this peer reaches. `first_s` are the seconds of its first step.
+    `checked` says what was compared."""
 
     share: float | None = None
+    first_s: float | None = None
     checked: str = "training"
 
 
@@ -75,6 +77,7 @@ def measure(task: Task, size: str, peers: Sequence[Peer], ceilings: Ceilings, pa
         except Exception as error:  # a peer's own failure must not end the run
             result.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
             continue
+        result.first_s = own.first_s
         result.checked = "forward" if forward_only else "training"
         if course is not None:
             result.difference = difference(own, course, forward_only=forward_only)

@@ -32,10 +32,13 @@ def load_peers() -> tuple[list[Peer], dict[str, str]]:
         {
             OURS: lambda: _triops("numpy"),
             "triops-jax": lambda: _triops("jax"),
+            "triops-compiled": lambda: _triops("jax", "compiled"),
+            "triops-step": lambda: _triops("jax", "step"),
             "thinc": _thinc,
             "torch": _torch,
             "torch-compile": _torch_compile,
             "jax-by-hand": _jax,
+            "equinox": _equinox,
         }
     )
 
@@ -56,16 +59,16 @@ def reference_trainer(task: Task, problem: Problem) -> Trainer | None:
     return triops_trainer("numpy", task, problem, "float64")
 
 
-def _triops(backend: str) -> Peer:
+def _triops(backend: str, how: str = "") -> Peer:
     from benchmarks.train.with_layers import triops_trainer
 
     ops = get_ops(backend, "cpu:0")
     versions = ", ".join(f"{name} {version}" for name, version in ops.backend.versions().items())
     return Peer(
-        f"triops-{backend}",
+        f"triops-{how or backend}",
         versions,
         "triops",
-        lambda task, problem: triops_trainer(backend, task, problem),
+        lambda task, problem: triops_trainer(backend, task, problem, how=how or "eager"),
         compiles=backend == "jax",
     )
 
@@ -113,3 +116,11 @@ def _jax() -> Peer:
     from benchmarks.train.with_jax import JaxTrainer
 
     return Peer("jax-by-hand", jax.__version__, "jax", JaxTrainer, compiles=True)
+
+
+def _equinox() -> Peer:
+    import equinox
+
+    from benchmarks.train.with_equinox import EquinoxTrainer
+
+    return Peer("equinox", equinox.__version__, "jax", EquinoxTrainer, compiles=True)

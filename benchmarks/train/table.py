@@ -69,6 +69,7 @@ def print_rows(
         "difference: after some steps, the largest of any peer and parameter from a run in float64, as a share "
         f"of the way the parameter has come; {WRONG} marks a run that went another way",
         *(f"{task.name}: {task.text}" for task in shown),
+        *(_first_steps(rows)),
         *(_absences(rows)),
         *(f"{name} in {task.name}: {why}" for task in shown for name, why in task.untrained.items()),
         *(f"{name} is not in the table: {reason}" for name, reason in left_out.items()),
@@ -119,3 +120,13 @@ def _cell(row: Row, name: str) -> str:
 
 def _absences(rows: Sequence[Row]) -> list[str]:
     return [f"{name} is not in {row.task}: {why}" for row in rows for name, why in row.absent.items()]
+
+
+def _first_steps(rows: Sequence[Row]) -> list[str]:
+    """How long each peer's first step took, in which programs are compiled."""
+    found = []
+    for row in rows:
+        seconds = {name: result.first_s for name, result in row.results.items() if result.first_s is not None}
+        if seconds:
+            found.append(f"first step of {row.task}: " + ", ".join(f"{n} {s:.2f} s" for n, s in seconds.items()))
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import triops
 from benchmarks.train.task import ADAM, Layers, Place, Problem, Task
 from triops import get_ops, use_ops
 from triops.models import Adam, CategoricalCrossentropy
@@ -80,8 +81,32 @@ class _TriopsTrainer(LayersTrainer):
         return float(self._last_loss)
 
 
-def triops_trainer(backend: str, task: Task, problem: Problem, dtype: str = "float32") -> LayersTrainer:
-    """The model on the CPU of a backend."""
+class _CompiledTrainer(_TriopsTrainer):
+    """Compiled begin_update, the callback, finish_update."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._model = triops.compile(self._model)
+
+
+class _StepTrainer(_TriopsTrainer):
+    """The whole step as one program."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._step = triops.compile_step(self._model, self._loss, self._optimizer)
+
+    def step(self) -> None:
+        self._last_loss = self._step(self._X, self._truths)
+
+
+_TRAINERS = {"eager": _TriopsTrainer, "compiled": _CompiledTrainer, "step": _StepTrainer}
+
+
+def triops_trainer(
+    backend: str, task: Task, problem: Problem, dtype: str = "float32", *, how: str = "eager"
+) -> LayersTrainer:
+    """The model on the CPU of a backend. how: "eager", "compiled" or "step"."""
     ops = get_ops(backend, "cpu:0")
 
     def array(data: Any) -> Any:
@@ -91,7 +116,7 @@ def triops_trainer(backend: str, task: Task, problem: Problem, dtype: str = "flo
     with use_ops(ops):
         layers = task.triops(array, problem.batch, problem.extents)
         layers.model.initialize()
-    return _TriopsTrainer(
+    return _TRAINERS[how](
         layers,
         problem,
         array,

@@ -30,6 +30,7 @@ NO_LAYERS = {
     "Loss",
     "Optimizer",
     "check_gradient",
+    *("CompiledModel", "CompiledStep", "compile", "compile_step"),
     "fix_random_seed",
     *("CategoricalCrossentropy", "CosineDistance", "L2Distance", "SequenceCategoricalCrossentropy"),
     *("Adam", "AdamW", "RAdam", "SGD"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
+from triops.backends.compiler import Compiler
 from triops.errors import BackendUnavailable
 from triops.types import Array, DType, Shape
 
@@ -119,6 +120,11 @@ class Backend(ABC):
         return host
 
     # -- kernels
+
+    @cached_property
+    def compiler(self) -> Compiler | None:
+        """What makes programs of whole passes over a model, where there is such a thing."""
+        return None
 
     def scan(self, step: Callable[..., Any], carry: Any, xs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """`carry, ys = step(carry, x)` for each x along the first dimension of the arrays in xs, which is 1 or

@@ -30,6 +30,7 @@ from triops.models.combinators import (
     siamese,
     tuplify,
 )
+from triops.models.compile import CompiledModel, CompiledStep, compile, compile_step
 from triops.models.initializers import (
     glorot_normal_init,
     glorot_uniform_init,
@@ -104,6 +105,8 @@ __all__ = [
     "AdamW",
     "CategoricalCrossentropy",
     "ClippedLinear",
+    "CompiledModel",
+    "CompiledStep",
     "CosineDistance",
     "Dish",
     "Dropout",
@@ -147,6 +150,8 @@ __all__ = [
     "chain",
     "check_gradient",
     "clone",
+    "compile",
+    "compile_step",
     "concatenate",
     "expand_window",
     "fix_random_seed",

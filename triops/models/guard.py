@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from triops.errors import DTypeError, ShapeError, TriopsError
 from triops.models.trees import described, places_differ, places_of
 from triops.ops.base import is_float
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 from triops.types import Backprop
 
 if TYPE_CHECKING:
     from triops.models.model import Model
 
-__all__ = ["guarded", "locate", "located", "path_of"]
+__all__ = ["check_owner", "guarded", "locate", "located", "path_of"]
 
 BeginUpdate = Callable[..., tuple[Any, Backprop]]
 
@@ -28,7 +28,7 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
     @wraps(begin_update)
     def checked(self: Model, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         try:
-            _check_owner(self, "X", X)
+            check_owner(self, "X", X)
             Y, backprop = begin_update(self, X, drop)
         except Exception as error:
             locate(error, self)
@@ -39,7 +39,7 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
             if dY is None and not any(node.param_names for node in self.walk()):
                 return None  # what comes after has no gradient, and nothing here learns from one
             try:
-                _check_owner(self, "dY", dY)
+                check_owner(self, "dY", dY)
                 _check_form(form, dY)
                 dX = backprop(dY)
             except Exception as error:
@@ -103,17 +103,20 @@ def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:
     return None
 
 
-def _check_owner(model: Model, argument: str, data: Any) -> None:
+def check_owner(model: Model, argument: str, data: Any) -> None:
+    """Raise where data holds an array of another backend."""
     owns = model.ops.backend.owns
     if owns(data):
         return
+    if isinstance(data, Joined):
+        data = data.data
     if isinstance(data, Ragged | Padded):
         data = (data.data, *places_of(data).values())
     for item in data if isinstance(data, list | tuple) else (data,):
         if owns(item):
             continue
         if isinstance(item, list | tuple | Ragged | Padded):
-            _check_owner(model, argument, item)
+            check_owner(model, argument, item)
         elif hasattr(item, "dtype"):
             model.ops.check_owner(model.name, argument, item)
 
@@ -128,6 +131,8 @@ class _Sequences(NamedTuple):
 
 def _form(Y: Any) -> Any:
     """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
+    if isinstance(Y, Joined):
+        return _Sequences(type(Y).__name__, _form(Y.data), {"lengths": Y.lengths})
     if isinstance(Y, list | tuple):
         return [_form(y) for y in Y]
     if isinstance(Y, Ragged | Padded):

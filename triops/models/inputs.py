@@ -8,6 +8,7 @@ from triops.errors import DTypeError, ShapeError
 from triops.models.dims import Dims
 from triops.models.params import Params
 from triops.models.trees import sample_array
+from triops.models.view import seen
 from triops.ops.base import is_float
 from triops.ragged import Padded, Ragged
 
@@ -22,7 +23,7 @@ class InputChecks(Dims, Params):
         for any), with the dtype of this layer's parameters, whose last one has the size of the dimension
         `width`."""
         self._check_array(X, is_float(X.dtype) if hasattr(X, "dtype") else False, "a floating", ndim)
-        for name, value in self._params.items():
+        for name, value in seen(self)._params.items():
             if value is not None and value.dtype != X.dtype and is_float(value.dtype):
                 raise DTypeError(
                     f"X is {X.dtype} and parameter {name} is {value.dtype}: convert X with ops.asarray(X, "

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from triops.errors import DTypeError, ShapeError, UninitializedError
 from triops.models.initializers import Initializer, default_initializer
+from triops.models.view import seen
 from triops.ops import Ops
 
 __all__ = ["ParamSpec", "Params"]
@@ -43,13 +44,14 @@ class Params:
 
     def has_param(self, name: str) -> bool | None:
         """Whether there is such a parameter: None where it is there and has no value yet."""
-        if name not in self._params:
+        params = seen(self)._params
+        if name not in params:
             return False
-        return True if self._params[name] is not None else None
+        return True if params[name] is not None else None
 
     def get_param(self, name: str) -> Any:
         """A parameter's value; raises UninitializedError where it has none yet."""
-        value = self._params.get(name)
+        value = seen(self)._params.get(name)
         if value is None:
             known = "has no value yet" if name in self._params else "does not exist"
             raise UninitializedError(
@@ -60,38 +62,40 @@ class Params:
 
     def maybe_get_param(self, name: str) -> Any:
         """A parameter's value, or None."""
-        return self._params.get(name)
+        return seen(self)._params.get(name)
 
     def set_param(self, name: str, value: Any) -> None:
         """Set a parameter to an array of this model's ops."""
         if value is not None:
             self.ops.check_owner(self.name, name, value)
-        self._params[name] = value
+        seen(self)._params[name] = value
 
     def has_grad(self, name: str) -> bool:
         """Whether a gradient has come in since the last update."""
-        return name in self._grads
+        return name in seen(self)._grads
 
     def get_grad(self, name: str) -> Any:
         """The gradient so far; raises UninitializedError where there is none."""
-        if name not in self._grads:
+        grads = seen(self)._grads
+        if name not in grads:
             raise UninitializedError(f"parameter {name} has no gradient: run a backward pass first")
-        return self._grads[name]
+        return grads[name]
 
     def maybe_get_grad(self, name: str) -> Any:
         """The gradient so far, or None."""
-        return self._grads.get(name)
+        return seen(self)._grads.get(name)
 
     def set_grad(self, name: str, value: Any) -> None:
         """Replace a gradient."""
-        self._grads[name] = value
+        seen(self)._grads[name] = value
 
     def inc_grad(self, name: str, value: Any) -> None:
         """Add to a gradient; raises ShapeError and DTypeError where it is not of the parameter's shape and
         dtype."""
         self.check_grad(name, value)
-        so_far = self._grads.get(name)
-        self._grads[name] = value if so_far is None else so_far + value
+        grads = seen(self)._grads
+        so_far = grads.get(name)
+        grads[name] = value if so_far is None else so_far + value
 
     def check_grad(self, name: str, value: Any) -> None:
         """Raise where an array is not as a gradient of this parameter has to be."""
@@ -106,8 +110,8 @@ class Params:
 
     def get_state(self, name: str, default: Any = None) -> Any:
         """A value that is kept between calls and saved, but not trained."""
-        return self._state.get(name, default)
+        return seen(self)._state.get(name, default)
 
     def set_state(self, name: str, value: Any) -> None:
         """Keep a value between calls: a number, a string, or an array of this model's ops."""
-        self._state[name] = value
+        seen(self)._state[name] = value

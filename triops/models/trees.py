@@ -8,7 +8,7 @@ from typing import Any
 
 from triops.errors import ShapeError
 from triops.ops import ops_of
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 
 __all__ = ["add_gradients", "described", "leaves", "map_arrays", "places_differ", "places_of", "sample_array"]
 
@@ -16,6 +16,8 @@ __all__ = ["add_gradients", "described", "leaves", "map_arrays", "places_differ"
 def map_arrays(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     """`function` of each array, in a tree like the first. Raises ShapeError where the others are not like it:
     lists of as many, or Ragged and Padded of the same lengths."""
+    if isinstance(first, Joined):
+        return Joined(map_arrays(function, first.data, *(other.data for other in others)), first.lengths)
     if isinstance(first, list | tuple):
         for other in others:
             if not isinstance(other, list | tuple) or len(other) != len(first):
@@ -38,13 +40,20 @@ def add_gradients(dX: Any, other: Any) -> Any:
     """dX + other, where None is the gradient of what has none, such as integer ids."""
     if dX is None or other is None:
         return other if dX is None else dX
-    if isinstance(dX, list | tuple) and isinstance(other, list | tuple) and len(dX) == len(other):
+    if (
+        isinstance(dX, list | tuple)
+        and not isinstance(dX, Joined)
+        and isinstance(other, list | tuple)
+        and len(dX) == len(other)
+    ):
         return type(dX)(add_gradients(a, b) for a, b in zip(dX, other, strict=True))
     return map_arrays(lambda a, b: a + b, dX, other)
 
 
 def leaves(tree: Any) -> list[Any]:
     """The arrays of a tree, in order; what is no list, Ragged or Padded is one."""
+    if isinstance(tree, Joined):
+        return leaves(tree.data)
     if isinstance(tree, list | tuple):
         return [leaf for item in tree for leaf in leaves(item)]
     return leaves(tree.data) if isinstance(tree, Ragged | Padded) else [tree]
@@ -65,9 +74,9 @@ def described(tree: Any) -> str:
     return f"{kind} of {len(tree)}" if isinstance(tree, list | tuple) else kind
 
 
-def places_of(sequences: Ragged | Padded) -> dict[str, Any]:
+def places_of(sequences: Ragged | Padded | Joined) -> dict[str, Any]:
     """The integers that say where each sequence lies."""
-    names = ("lengths",) if isinstance(sequences, Ragged) else ("lengths", "indices")
+    names = ("lengths", "indices") if isinstance(sequences, Padded) else ("lengths",)
     return {name: getattr(sequences, name) for name in names}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from triops.errors import ArgumentError, DTypeError, ShapeError
+from triops.errors import ArgumentError, DTypeError, ShapeError, UnknownLengths
+from triops.ops.bounds import bounds
 from triops.ops.lengths import LengthOps
 from triops.types import Array, Floats2d, Floats3d, Ints1d
 
@@ -142,7 +143,10 @@ class AttentionOps(LengthOps):
     def _most(self, op: str, argument: str, lengths: Ints1d, longest: int | None) -> int:
         """The length that scores are made for."""
         if longest is None and self.backend.is_traced(lengths):
-            raise ArgumentError(
+            known = bounds()
+            longest = None if known is None else known.longest_of(lengths)
+        if longest is None and self.backend.is_traced(lengths):
+            raise UnknownLengths(
                 f"{op}: longest must be given while compiling, since the values of {argument} are not known: "
                 f"pass a number that none of them exceeds"
             )

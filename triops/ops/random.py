@@ -4,6 +4,7 @@ bits on every backend."""
 from __future__ import annotations
 
 from operator import index
+from typing import Any
 
 from triops.errors import ArgumentError
 from triops.ops.base import OpsBase
@@ -61,19 +62,26 @@ class RandomOps(OpsBase):
         its expectation. Srivastava et al. 2014, Dropout.
 
         seed, step: integers from 0, of which the low 32 bits count; another pair is another mask. shape: of
-        fewer than 2³² entries. drop: from 0 up to, not including, 1. Returns an array of that shape, a pure
-        function of its arguments.
+        fewer than 2³² entries. drop: from 0 up to, not including, 1. While compiling, these three may be numbers
+        that are not known yet. Returns an array of that shape, a pure function of its arguments.
         """
-        if not 0 <= drop < 1:
-            raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
+        if not self.backend.is_traced(drop):
+            if not 0 <= drop < 1:
+                raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
+            drop = float(drop)
         mask: FloatsXd = self._kernels["dropout_mask"](
-            self.backend.host.as_scalar(_counter("dropout_mask", "seed", seed) % _WORD, "uint32"),
-            self.backend.host.as_scalar(_counter("dropout_mask", "step", step) % _WORD, "uint32"),
-            float(drop),
+            self._word("seed", seed),
+            self._word("step", step),
+            drop,
             shape=tuple(shape),
             dtype=self.backend.host.dtype_name(dtype),
         )
         return mask
+
+    def _word(self, argument: str, value: Any) -> Any:
+        if self.backend.is_traced(value):
+            return value.astype("uint32")
+        return self.backend.host.as_scalar(_counter("dropout_mask", argument, value) % _WORD, "uint32")
 
 
 def _counter(op: str, argument: str, value: int) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from triops.errors import ArgumentError, DTypeError, ShapeError
+from triops.errors import ArgumentError, DTypeError, ShapeError, UnknownLengths
+from triops.ops.bounds import bounds
+from triops.ops.formulas.places import padded_places, unpadded_places
 from triops.ops.lengths import LengthOps
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 from triops.types import Array, Ints1d
 
 __all__ = ["SequenceOps"]
@@ -27,6 +29,8 @@ class SequenceOps(LengthOps):
         Xs: N arrays (Tₙ, ...). Returns (Σ Tₙ, ...), and pad (N+1) rows more. As in Thinc an empty array gets no
         zeros around it; no array at all gives (0, 0) of float32.
         """
+        if isinstance(Xs, Joined) and not pad:
+            return Xs.data
         self._alike("flatten", Xs)
         if pad < 0:
             raise ArgumentError(f"flatten: pad must be 0 or more, got {pad}")
@@ -52,6 +56,8 @@ class SequenceOps(LengthOps):
             raise ArgumentError(f"unflatten: pad must be 0 or more, got {pad}")
         if X.ndim < 1:
             raise ShapeError("unflatten: X must have rows, got shape ()")
+        if not pad and self.backend.is_traced(lengths):
+            return Joined(X, lengths)  # type: ignore[arg-type]
         counts = self._numbers("unflatten", lengths)
         filled = sum(count > 0 for count in counts)
         total = sum(counts) + pad * (filled + 1 if filled else 0)
@@ -129,6 +135,11 @@ class SequenceOps(LengthOps):
         """
         op = "ragged2padded"
         self.check_owner(op, "X.data", X.data)
+        if (longest := self._longest(X.lengths)) is not None:
+            order, sizes, falling, rows = padded_places(self.xp, X.lengths, X.data.shape[0], longest, indices)
+            data = self.xp.concatenate((X.data, self._zeros(1, X.data)))[rows]
+            known = bounds()
+            return Padded(data, sizes, falling if known is None else known.derive(falling), order)
         counts = self._counts(op, X.lengths)
         if sum(counts) != X.data.shape[0]:
             raise ShapeError(
@@ -146,8 +157,18 @@ class SequenceOps(LengthOps):
         padded: N sequences. Returns Ragged, with lengths of int32. Raises ShapeError for lengths or indices out
         of range.
         """
+        known = bounds()
+        if known is not None and known.knows(padded.lengths):
+            steps, count, *others = padded.data.shape
+            lengths, rows = unpadded_places(self.xp, padded.lengths, padded.indices, known.rows)
+            return Ragged(padded.data.reshape((steps * count, *others))[rows], known.derive(lengths))
         data, counts = self._one_after_another("padded2ragged", padded)
         return Ragged(data, self.backend.asarray(counts, "int32"))
+
+    def _longest(self, lengths: Ints1d) -> int | None:
+        """A bound for lengths that are not known themselves, where there is one."""
+        known = bounds()
+        return None if known is None or not self.backend.is_traced(lengths) else known.longest_of(lengths)
 
     def _side_by_side(self, pieces: Sequence[Array], counts: list[int], order: list[int] | None) -> Padded:
         indices, sizes, lengths, rows = self.backend.host.padding(counts, order)
@@ -220,7 +241,7 @@ class SequenceOps(LengthOps):
         self._ints(op, lengths=lengths)
         self._rank(op, "lengths", lengths, 1)
         if self.backend.is_traced(lengths):
-            raise ArgumentError(f"{op}: lengths must be known, and are not while compiling: split outside of it")
+            raise UnknownLengths(f"{op}: lengths must be known, and are not while compiling: split outside of it")
         counts: list[int] = self.backend.to_numpy(lengths).tolist()
         if counts and min(counts) < 0:
             raise ShapeError(f"{op}: lengths must all be 0 or more, got {min(counts)}")

@@ -154,7 +154,7 @@ class UpdateOps(OpsBase):
         self._floats("clip_global_norm", **{f"gradients[{n}]": each for n, each in enumerate(gradients)})
         self._check_threshold("clip_global_norm", threshold)
         clipped: list[FloatsXd] = self._shortened(
-            gradients, threshold, lambda filled: self._kernels["clip_global_norm"](filled, float(threshold))
+            gradients, threshold, lambda filled: self._together("clip_global_norm", filled, float(threshold))
         )
         return clipped
 
@@ -176,6 +176,9 @@ class UpdateOps(OpsBase):
         if op not in self._list_kernels:
             self._list_kernels[op] = self.backend.over_lists(op, FORMULAS[op])
         return self._list_kernels[op](arrays, *numbers, **settings)
+
+    def _together(self, op: str, arrays: list[FloatsXd], *numbers: float) -> Any:
+        return self._kernels[op](arrays, *numbers)
 
     def _same(self, op: str, **arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""

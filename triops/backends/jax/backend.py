@@ -13,6 +13,7 @@ from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device, each
 from triops.backends.host import as_host_array
+from triops.backends.jax.compiler import JaxCompiler
 from triops.backends.malloc import keep_freed_memory
 from triops.errors import BackendUnavailable
 from triops.ragged import Padded, Ragged
@@ -85,22 +86,24 @@ class JaxBackend(Backend):
         return _named(next(iter(array.devices())))  # type: ignore[attr-defined]
 
     def asarray(self, data: Any, dtype: DType | None) -> Any:
-        if not isinstance(data, jax.Array):
-            data = as_host_array(data)
-            with jax.enable_x64(True):
-                # XLA may borrow aligned host memory; what the caller does to it later must not show here.
-                data = jnp.array(data, dtype=dtype or data.dtype, copy=True)
-        elif dtype is not None:
-            data = data.astype(dtype)
-        if self.is_traced(data) or data.devices() == {self._jax_device}:
-            return data
-        return jax.device_put(data, self._jax_device)
+        if self.is_traced(data):
+            return data if dtype is None else data.astype(dtype)
+        # What has a value keeps it while a function is traced.
+        with jax.ensure_compile_time_eval():
+            if not isinstance(data, jax.Array):
+                data = as_host_array(data)
+                with jax.enable_x64(True):
+                    # XLA may borrow aligned host memory; what the caller does to it later must not show here.
+                    data = jnp.array(data, dtype=dtype or data.dtype, copy=True)
+            elif dtype is not None:
+                data = data.astype(dtype)
+            return data if data.devices() == {self._jax_device} else jax.device_put(data, self._jax_device)
 
     def to_numpy(self, array: Any) -> Any:
         return as_host_array(jax.device_get(array))
 
     def from_host(self, arrays: list[Any]) -> list[Any]:
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
             placed: list[Any] = jax.device_put(arrays, self._jax_device)
         return placed
 
@@ -111,7 +114,13 @@ class JaxBackend(Backend):
         jax.block_until_ready(arrays or jax.live_arrays())
 
     def is_traced(self, array: object) -> bool:
-        return type(array) is not _CONCRETE and isinstance(array, jax.core.Tracer)
+        return type(array) is not _CONCRETE and (
+            isinstance(array, jax.core.Tracer) or hasattr(array, "__jax_array__")
+        )
+
+    @cached_property
+    def compiler(self) -> JaxCompiler:
+        return JaxCompiler()
 
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:

@@ -53,6 +53,22 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     return dE
 
 
+def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
+    # Piece by piece: as one selection XLA would compute dY and which anew for each entry of each piece.
+    return jnp.stack([jnp.where(which == p, dY, 0) for p in range(P)], axis=-1)
+
+
+def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any) -> tuple[Any, Any, Any]:
+    nO, nP, nI = W.shape
+    pieces = backprop_maxout(dY, which, P=nP)
+    dZ = pieces.reshape((dY.shape[0], nO * nP))
+    return (
+        gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False),
+        gemm(dZ, X, trans1=True, trans2=False).reshape(W.shape),
+        jnp.sum(pieces, axis=0),
+    )
+
+
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
     rows = jnp.zeros((indices.shape[0], table.shape[1]), _sum_type(table))
     if table.shape[0]:
@@ -148,6 +164,8 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "scatter_add": scatter_add,
     "gather_add": gather_add,
     "backprop_gather_add": backprop_gather_add,
+    "backprop_maxout": backprop_maxout,
+    "backprop_affine_maxout": backprop_affine_maxout,
     "embedding_bag": embedding_bag,
     "backprop_embedding_bag": backprop_embedding_bag,
     "reduce_sum": reduce_sum,

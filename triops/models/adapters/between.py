@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from triops.errors import DTypeError
-from triops.models.adapters.conversions import ARRAY, LIST, PADDED, RAGGED, convert, kind_of
+from triops.models.adapters.conversions import ARRAY, LIST, PADDED, RAGGED, convert, kind_of, lengths_of
 from triops.models.model import Model
 from triops.types import Backprop
 
@@ -28,7 +28,7 @@ class _Between(Model):
             if dY is None:
                 return None
             if self.gives == ARRAY:
-                return self.ops.unflatten(dY, [x.shape[0] for x in X])
+                return self.ops.unflatten(dY, lengths_of(self.ops, X))
             return convert(self.ops, dY, self.takes, like=X)
 
         Y = self.ops.flatten(X) if self.gives == ARRAY else convert(self.ops, X, self.gives)

@@ -9,9 +9,20 @@ from typing import Any
 from triops.errors import DTypeError, ShapeError
 from triops.models.trees import described
 from triops.ops import Ops
-from triops.ragged import Padded, Ragged
+from triops.ops.bounds import bounds
+from triops.ragged import Joined, Padded, Ragged
 
-__all__ = ["ARRAY", "LIST", "PADDED", "RAGGED", "convert", "kind_of", "rows_kept"]
+__all__ = [
+    "ARRAY",
+    "LIST",
+    "PADDED",
+    "RAGGED",
+    "convert",
+    "kind_of",
+    "lengths_of",
+    "rows_as_sequences",
+    "rows_kept",
+]
 
 LIST, RAGGED, PADDED, ARRAY = "a list of arrays", "Ragged", "Padded", "an array"
 
@@ -24,6 +35,8 @@ def kind_of(ops: Ops, X: Any) -> str:
         return PADDED
     if ops.backend.is_array(X):
         return ARRAY
+    if isinstance(X, Joined):
+        return LIST
     if isinstance(X, list | tuple) and all(map(ops.backend.is_array, X)):
         return LIST
     inside = f" of {type(X[0]).__name__}" if isinstance(X, list | tuple) and X else ""
@@ -37,9 +50,9 @@ def convert(ops: Ops, X: Any, kind: str, like: Any = None) -> Any:
     came = kind_of(ops, X)
     if came == kind:
         return X
-    if (came, kind) == (LIST, PADDED) and like is None:
+    if (came, kind) == (LIST, PADDED) and like is None and not isinstance(X, Joined):
         return ops.list2padded(X)
-    if (came, kind) == (PADDED, LIST):
+    if (came, kind) == (PADDED, LIST) and not ops.backend.is_traced(X.lengths):
         return ops.padded2list(X)
     return _FROM_RAGGED[kind](ops, _TO_RAGGED[came](ops, X), like)
 
@@ -55,12 +68,26 @@ def rows_kept(Y: Any, rows: int) -> Any:
 
 
 def _list_to_ragged(ops: Ops, Xs: Sequence[Any]) -> Ragged:
-    lengths = ops.backend.asarray([X.shape[0] for X in Xs], "int32")
-    return Ragged(ops.flatten(Xs), lengths)
+    return Ragged(ops.flatten(Xs), lengths_of(ops, Xs))
+
+
+def lengths_of(ops: Ops, Xs: Sequence[Any]) -> Any:
+    """The lengths of the arrays of a list."""
+    return Xs.lengths if isinstance(Xs, Joined) else ops.backend.asarray([X.shape[0] for X in Xs], "int32")
+
+
+def rows_as_sequences(ops: Ops, X: Any) -> Any:
+    """The lengths of what an array's rows are: one sequence, and one more of the rows that it was filled up with
+    while compiling."""
+    known = bounds()
+    real = None if known is None else known.real(X.shape[0])
+    if known is None or real is None:
+        return ops.backend.asarray([X.shape[0]], "int32")
+    return known.derive(ops.xp.stack([real, X.shape[0] - real]).astype("int32"), longest=X.shape[0])
 
 
 def _array_to_ragged(ops: Ops, X: Any) -> Ragged:
-    return Ragged(X, ops.backend.asarray([X.shape[0]], "int32"))
+    return Ragged(X, rows_as_sequences(ops, X))
 
 
 def _ragged_to_array(ops: Ops, X: Ragged, like: Any) -> Any:
@@ -76,10 +103,12 @@ def _ragged_to_list(ops: Ops, X: Ragged, like: Any) -> list[Any]:
 
 
 def _ragged_to_padded(ops: Ops, X: Ragged, like: Padded | None) -> Padded:
-    if like is not None and len(like) == len(X):
+    if like is not None and len(like) == len(X) and not ops.backend.is_traced(X.lengths):
         lengths = ops.to_numpy(X.lengths)[ops.to_numpy(like.indices)]
         if (lengths == ops.to_numpy(like.lengths)).all():
             return Padded(ops.ragged2padded(X, like.indices).data, like.size_at_t, like.lengths, like.indices)
+    if like is not None and ops.backend.is_traced(X.lengths):
+        return Padded(ops.ragged2padded(X, like.indices).data, like.size_at_t, like.lengths, like.indices)
     return ops.ragged2padded(X)
 
 

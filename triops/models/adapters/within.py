@@ -12,7 +12,7 @@ from triops.models.adapters.conversions import ARRAY, LIST, PADDED, RAGGED, conv
 from triops.models.combinators.combinator import Combinator
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
-from triops.ragged import Padded, Ragged
+from triops.ragged import Joined, Padded, Ragged
 from triops.types import Backprop
 
 __all__ = ["with_array", "with_flatten", "with_list", "with_padded", "with_ragged", "with_reshape"]
@@ -190,7 +190,8 @@ class with_reshape(Within):
 
 
 def _of_list(self: with_array, Xs: Any) -> Ways:
-    lengths, pad = [X.shape[0] for X in Xs], self.attrs["pad"]
+    pad = self.attrs["pad"]
+    lengths = Xs.lengths if isinstance(Xs, Joined) else [X.shape[0] for X in Xs]
     return (
         lambda arrays: self.ops.flatten(arrays, pad=pad),
         lambda rows: self.ops.unflatten(rows, lengths, pad=pad),

@@ -35,7 +35,7 @@ class Dropout(Model):
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         own = self.attrs["dropout_rate"]
         rate = drop if own is None or drop is None else own
-        if rate is None or rate == 0 or not self.attrs["is_enabled"]:
+        if rate is None or not self.attrs["is_enabled"] or (not self.ops.backend.is_traced(rate) and rate == 0):
             return X, lambda dY, sgd=None: dY
         masks = map_arrays(lambda x: self._mask(x, rate), X)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from triops.errors import ArgumentError, DTypeError, ShapeError
+from triops.errors import ArgumentError, DTypeError, ShapeError, UnknownLengths
+from triops.models.adapters.conversions import RAGGED, convert, kind_of
 from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
 from triops.models.layers.dropout import Dropout
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
 from triops.ops import Ops
+from triops.ops.bounds import bounds
+from triops.ops.formulas.places import packed_places
 from triops.ragged import Padded, Ragged
 from triops.types import Backprop, Floats1d, Floats2d, Ints1d, Shape
 
@@ -80,6 +83,9 @@ class RecurrentLayer(Model):
             return X, lambda dY, sgd=None: dY
         if not isinstance(X, Ragged | Padded | list | tuple):
             self.check_floats(X, width="nI")
+        came = X
+        if bounds() is not None:  # the lengths are not known: all kinds of sequences are as one
+            X = convert(self.ops, X, RAGGED)
         batch = _Batch(self.ops, X)
         packed = batch.pack("X", X)
         self.check_floats(packed, width="nI")
@@ -87,11 +93,16 @@ class RecurrentLayer(Model):
         Y, backprop_packed = self.begin_packed(packed, weights, batch.sizes, batch.count, drop is not None)
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
+            if came is not X:
+                dY = convert(self.ops, dY, RAGGED)
             dX, d_weights = backprop_packed(batch.pack("dY", dY))
             self.inc_grad(self.weights, backprop_dropout(d_weights))
-            return batch.unpack(dX)
+            return like_came(batch.unpack(dX))
 
-        return batch.unpack(Y), backprop
+        def like_came(data: Any) -> Any:
+            return data if came is X else convert(self.ops, data, kind_of(self.ops, came), like=came)
+
+        return like_came(batch.unpack(Y)), backprop
 
     def begin_packed(
         self, X: Floats2d, weights: Floats1d, sizes: Ints1d, count: int, training: bool
@@ -108,11 +119,14 @@ class _Batch:
         self._like = X
         host = ops.backend.host
         if isinstance(X, Padded):
-            sizes = _known(ops, X.size_at_t)
+            sizes = ops.to_numpy(X.size_at_t)
             self._rows, self._back = host.padded_order(sizes, X.data.shape[1])
         else:
+            if isinstance(X, Ragged) and ops.backend.is_traced(X.lengths):
+                self._pack_unknown(X)
+                return
             if isinstance(X, Ragged):
-                lengths = _known(ops, X.lengths)
+                lengths = ops.to_numpy(X.lengths)
             elif isinstance(X, list | tuple):
                 lengths = [x.shape[0] for x in X]
             else:
@@ -121,6 +135,17 @@ class _Batch:
         self.count = int(sizes[0]) if len(sizes) else 0
         self.sizes = ops.asarray(sizes, dtype="int32")
         self._lengths: Any = None if isinstance(X, Padded) else ops.asarray(lengths, dtype="int32")
+
+    def _pack_unknown(self, X: Ragged) -> None:
+        known = bounds()
+        longest = None if known is None else known.longest_of(X.lengths)
+        if longest is None:
+            raise UnknownLengths(
+                "the lengths of X must be known, and are not while compiling: keep this layer out of what is "
+                "compiled"
+            )
+        rows, self.count, self._lengths = X.data.shape[0], len(X), X.lengths
+        self.sizes, self._rows, self._back = packed_places(self._ops.xp, X.lengths, rows, longest)
 
     def pack(self, name: str, data: Any) -> Floats2d:
         """The rows of `data`, which is of the kind and has the lengths of the batch."""
@@ -167,14 +192,6 @@ class _Batch:
     @property
     def _is_single(self) -> bool:
         return not isinstance(self._like, Ragged | Padded | list | tuple)
-
-
-def _known(ops: Ops, lengths: Ints1d) -> Any:
-    if ops.backend.is_traced(lengths):
-        raise ArgumentError(
-            "the lengths of X must be known, and are not while compiling: keep this layer out of what is compiled"
-        )
-    return ops.to_numpy(lengths)
 
 
 def _rows_in(data: Any) -> Any:

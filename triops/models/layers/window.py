@@ -6,8 +6,9 @@ from operator import index
 from typing import Any
 
 from triops.errors import ArgumentError
-from triops.models.adapters.conversions import ARRAY, RAGGED, convert, kind_of
+from triops.models.adapters.conversions import ARRAY, RAGGED, convert, kind_of, rows_as_sequences
 from triops.models.model import Model
+from triops.ops.bounds import bounds
 from triops.ragged import Ragged
 from triops.types import Backprop
 
@@ -30,7 +31,9 @@ class expand_window(Model):
         ops, nW, came = self.ops, self.attrs["window_size"], kind_of(self.ops, X)
         if came == ARRAY:
             self.check_floats(X)
-            return ops.seq2col(X, nW), lambda dY, sgd=None: ops.backprop_seq2col(dY, nW)
+            # One sequence, unless it was filled up while compiling.
+            parts = rows_as_sequences(ops, X) if bounds() is not None else None
+            return ops.seq2col(X, nW, parts), lambda dY, sgd=None: ops.backprop_seq2col(dY, nW, parts)
         if came != RAGGED and not len(X):
             return X, lambda dY, sgd=None: dY
         ragged = convert(ops, X, RAGGED)

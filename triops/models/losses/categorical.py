@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
 from triops.models.losses.loss import Loss
@@ -16,6 +16,13 @@ from triops.types import Floats2d
 __all__ = ["CategoricalCrossentropy", "SequenceCategoricalCrossentropy"]
 
 _MISSING = -(2**31)  # no label, so that a -1 that nobody could look at is not taken for missing
+
+
+class Labels(NamedTuple):
+    """Truths as arrays: the class of each row, and the class that each row is not, `_MISSING` for none."""
+
+    labels: Any
+    refuted: Any
 
 
 class CategoricalCrossentropy(Loss):
@@ -60,12 +67,15 @@ class CategoricalCrossentropy(Loss):
         ops = self._checked_guesses(guesses)
         xp = ops.xp
         target, known, refuted = self._targets(ops, guesses, truths)
+        own = self._counted(ops, guesses)
+        known = known * own
         if self.from_logits:
             probabilities, logs = ops.softmax(guesses), ops.log_softmax(guesses)
         else:
             self._check_probabilities(ops, "guesses", guesses)
             probabilities = guesses
             logs = xp.log(xp.maximum(guesses, xp.finfo(guesses.dtype).tiny))
+        refuted = None if refuted is None else refuted * own
         counted = known if refuted is None else known + refuted
         loss = -(xp.where(target == 0, 0, target * logs) * known).sum()
         if refuted is not None:
@@ -74,13 +84,24 @@ class CategoricalCrossentropy(Loss):
         N = self._divisor(guesses)
         return (probabilities - target) * counted / N, loss / N
 
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        most = 2**31 - 1 if classes is None else classes
+        if isinstance(truths, list | tuple):
+            return truths if isinstance(truths, Labels) else Labels(*self._label_list(ops, truths, most))
+        if ops.backend.is_array(truths) and truths.ndim == 1:
+            self._check_labels(ops, truths, most)
+        return truths
+
     def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
         """The target of each entry; a mask of the rows that have one; a mask of refuted entries, or None."""
-        if len(truths) != len(guesses):
+        given = truths.labels if isinstance(truths, Labels) else truths
+        if len(given) != len(guesses):
             raise ShapeError(
-                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(truths)}"
+                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(given)}"
             )
-        if not isinstance(truths, list | tuple):
+        if isinstance(truths, Labels):
+            labels, refuted = truths
+        elif not isinstance(truths, list | tuple):
             ops.check_owner(self._name, "truths", truths)
             if truths.ndim == 2:
                 return self._distribution(ops, guesses, truths)
@@ -113,7 +134,7 @@ class CategoricalCrossentropy(Loss):
             known = ops.xp.where(top[:, None] == self._missing_number, 0, known)
         return truths, known, None
 
-    def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
+    def _check_labels(self, ops: Ops, truths: Any, classes: int) -> None:
         if truths.ndim != 1:
             raise ShapeError(
                 f"{self._name}: truths must be labels, (N,), or distributions, (N, C), got shape "
@@ -133,7 +154,10 @@ class CategoricalCrossentropy(Loss):
             for wrong in (int(present.min()), int(present.max())) if present.size else ():
                 if not 0 <= wrong < classes:
                     raise ArgumentError(self._out_of_range(wrong, classes))
-        labels = truths.astype("int32")
+
+    def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
+        self._check_labels(ops, truths, classes)
+        labels, missing = truths.astype("int32"), self._missing_number
         return labels if missing is None else ops.xp.where(labels == missing, _MISSING, labels)
 
     @property
@@ -203,6 +227,9 @@ class SequenceCategoricalCrossentropy(Loss):
         self.normalize = normalize
         self.cc = CategoricalCrossentropy(normalize=False, **settings)
 
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        return [self.cc.prepared(ops, each, classes) for each in truths]
+
     def __call__(self, guesses: Sequence[Floats2d], truths: Sequence[Any]) -> tuple[list[Floats2d], Any]:
         if len(guesses) != len(truths) or not guesses:
             raise ShapeError(
@@ -212,7 +239,7 @@ class SequenceCategoricalCrossentropy(Loss):
         grads: list[Any] = []
         total: Any = 0.0
         for yh, y in zip(guesses, truths, strict=True):
-            if len(yh) == len(y) == 0:
+            if len(yh) == 0 == len(y.labels if isinstance(y, Labels) else y):
                 grads.append(yh)
                 continue
             grad, loss = self.cc(yh, y)

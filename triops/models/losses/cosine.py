@@ -31,5 +31,8 @@ class CosineDistance(Loss):
             xp = ops.xp
             counted = xp.any(xp.abs(truths) > 0, axis=1)
             losses, gradient = xp.where(counted, losses, 0), xp.where(counted[:, None], gradient, 0)
+        counted = self._counted(ops, guesses)
+        if not isinstance(counted, int):
+            losses, gradient = losses * counted[:, 0], gradient * counted
         N = self._divisor(guesses)
         return gradient / N, losses.sum() / N

@@ -23,6 +23,6 @@ class L2Distance(Loss):
     def __call__(self, guesses: Floats2d, truths: Floats2d) -> tuple[Floats2d, Any]:
         ops = self._checked_guesses(guesses)
         self._check_truths(ops, guesses, truths)
-        difference = guesses - truths
+        difference: Any = (guesses - truths) * self._counted(ops, guesses)
         N = self._divisor(guesses)
         return difference / N, (difference * difference).sum() / (2 * N)

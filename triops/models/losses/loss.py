@@ -7,6 +7,7 @@ from typing import Any
 
 from triops.errors import ArgumentError, DTypeError, ShapeError
 from triops.ops import Ops, ops_of
+from triops.ops.bounds import bounds
 from triops.types import Array, FloatsXd
 
 __all__ = ["Loss"]
@@ -31,9 +32,29 @@ class Loss(ABC):
         """The loss alone."""
         return self(guesses, truths)[1]
 
-    def _divisor(self, guesses: FloatsXd) -> int:
+    def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
+        """Truths as arrays of `ops`, which the loss takes as well, checked as far as that can be done without
+        guesses. classes: how many columns these will have, where that is known."""
+        return truths
+
+    def _divisor(self, guesses: FloatsXd) -> Any:
         # An integer: 1/N is a float32 to JAX, which would cost a float64 loss half its digits.
-        return len(guesses) if self.normalize else 1
+        if not self.normalize:
+            return 1
+        real = self._real_rows(guesses)
+        return len(guesses) if real is None else real.astype(guesses.dtype)
+
+    def _real_rows(self, guesses: FloatsXd) -> Any:
+        known = bounds()
+        return None if known is None else known.real(len(guesses))
+
+    def _counted(self, ops: Ops, guesses: FloatsXd) -> Any:
+        """(N, 1), 1 for the rows that are the batch's own and 0 for those that it was filled up with while
+        compiling; the number 1 where it was not."""
+        real = self._real_rows(guesses)
+        if real is None:
+            return 1
+        return (ops.xp.arange(len(guesses), dtype="int32") < real)[:, None].astype(guesses.dtype)
 
     @property
     def _name(self) -> str:

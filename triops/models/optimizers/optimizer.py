@@ -122,7 +122,8 @@ class Optimizer(ABC):
         """The gradients with L2, where it belongs to them, and clipped."""
         used = [gradient for _, gradient in parameters.values()]
         if (L2 := self.L2) and not self.L2_is_weight_decay:
-            used = [gradient + L2 * weights for weights, gradient in parameters.values()]
+            # gradient + L2 weights, as an op, whose numbers a compiled step takes anew each time.
+            used = ops.sgd(used, [weights for weights, _ in parameters.values()], -L2)
         if self.grad_clip:
             used = ops.clip_gradient(used, self.grad_clip)
         if self.global_clip:
@@ -160,6 +161,11 @@ class Optimizer(ABC):
     ) -> list[FloatsXd]:
         """The weights after the `count`-th update of these parameters, from 1."""
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of the tables of arrays that an update needs, by key, beside the averages."""
+        return ()
+
     def step_schedules(self) -> None:  # noqa: B027 - it is meant to do nothing
         """For loops written for Thinc: nothing, since schedules here follow the updates by themselves."""
 
@@ -195,6 +201,10 @@ class SGD(Optimizer):
         super().__init__(learn_rate, **options)
         self.momentum = momentum
         self.nesterov = nesterov
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("mom1",) if self.momentum else ()
 
     def update(
         self,
@@ -238,6 +248,10 @@ class Adam(Optimizer):
         self.beta1 = beta1
         self.beta2 = beta2
         self.eps = eps
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return "mom1", "mom2"
 
     def update(
         self,

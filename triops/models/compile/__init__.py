@@ -1,0 +1,65 @@
+"""Whole passes over a model as programs of its backend's compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from triops.errors import ArgumentError
+from triops.models.compile.model import CompiledModel
+from triops.models.compile.step import CompiledStep
+from triops.models.model import Model
+
+__all__ = ["CompiledModel", "CompiledStep", "compile", "compile_step"]
+
+
+def compile(model: Model, *, fill: bool = True) -> CompiledModel:
+    """The same model with a forward pass that is one program, and a backward pass that is one more.
+
+    model: any Model; parameters, gradients, state and settings stay its own, so that training, saving and loading
+    the one or the other is the same. A program is made for each shape of batch, when it first comes; `predict`
+    has its own. What changes in between, as attrs, layers or the dtype, is compiled anew. On backends without a
+    compiler the passes run as they do otherwise.
+
+    fill: batches of sequences (a list of arrays, Ragged, Padded) are filled up to few numbers of rows and
+    sequences after their own, which keeps the number of programs small: `compiled.compilations` counts them.
+    What is filled up belongs to sequences of its own, which layers that keep to a sequence leave apart, and
+    losses do not count. A layer of one's own that mixes all rows of an array, as a mean over them, needs False:
+    then there is a program for each combination of lengths. A model with a layer that has to know the lengths
+    runs so by itself.
+
+    Raises ArgumentError for what is no Model. A layer that cannot be compiled raises CompileError when it is
+    first run: it names the layer, and what it does.
+    """
+    _check_model("compile", model)
+    return CompiledModel(model._model if isinstance(model, CompiledModel) else model, fill=fill)
+
+
+def compile_step(
+    model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any, *, fill: bool = True
+) -> CompiledStep:
+    """A train step `loss = step(X, truths, drop=0.0)` as one program: forward, loss, backward, clipping and
+    update.
+
+    model: any Model, or a compiled one. loss: a Loss, or any function `gradient, loss = f(Y, truths)` of arrays;
+    of Ragged, Padded or lists it gets the rows one after another. optimizer: as for `finish_update`; the update
+    is part of the program where it is one of triops' own. Its schedules are evaluated in every call, and its
+    averages are kept. Parameters and moments that nobody else holds are consumed by the step that replaces them.
+    `step.accumulate(X, truths)` adds gradients up without an update. fill: as of `compile`; with a loss that is
+    not one of triops' own, batches stay as they are.
+
+    Raises ArgumentError for arguments of another kind; else as `compile`.
+    """
+    _check_model("compile_step", model)
+    for name, argument in (("loss", loss), ("optimizer", optimizer)):
+        if not callable(argument):
+            raise ArgumentError(
+                f"compile_step: {name} must be callable, got {type(argument).__name__}: give an object such as "
+                f"{'CategoricalCrossentropy()' if name == 'loss' else 'Adam()'}"
+            )
+    return CompiledStep(model, loss, optimizer, fill=fill)
+
+
+def _check_model(name: str, model: Any) -> None:
+    if not isinstance(model, Model):
+        raise ArgumentError(f"{name}: model must be a Model, got {type(model).__name__}: give a layer or a chain")

@@ -1,0 +1,175 @@
+"""A pass over a model and an optimizer's update of it as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from triops.backends.compiler import Program
+from triops.models.compile.batches import Batch
+from triops.models.compile.forms import signature
+from triops.models.compile.inventory import Changes, Settings, Trace
+from triops.models.compile.programs import Programs, dropping, parts, rate_of
+from triops.models.compile.update import Group, Numbers, grouped, take_tables, traced_update
+from triops.models.model import Model
+from triops.models.optimizers.optimizer import Optimizer
+from triops.types import ParamKey
+
+__all__ = ["FusedStep"]
+
+# X, truths, drop -> the loss, with the gradients in the model.
+Pass = Callable[[Any, Any, Any], Any]
+
+
+class _Trained(NamedTuple):
+    """The parameters that a pass has gradients of, and the others."""
+
+    places: list[tuple[Model, str]]
+    keys: list[ParamKey]
+    others: list[tuple[Model, str]]
+
+
+class _Step(NamedTuple):
+    program: Program
+    changes: Changes
+
+
+class _OthersAreTrained(Exception):
+    """A pass had gradients of these."""
+
+    def __init__(self, keys: set[ParamKey]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
+class FusedStep:
+    """Programs of the whole step, one for each kind of batch."""
+
+    def __init__(self, programs: Programs, optimizer: Optimizer, run: Pass) -> None:
+        self._programs, self._optimizer, self._run = programs, optimizer, run
+        self._ops = programs.model.ops
+        self._numbers = Numbers(optimizer, self._ops)
+        self._trained: dict[Settings, _Trained] = {}
+        self._latest: dict[Hashable, _Step] = {}
+
+    def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
+        """Make the step; returns the loss."""
+        return self._programs.run(X, truths, lambda settings, batch: self._run_batch(settings, batch, drop))
+
+    def _run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
+        if settings not in self._trained:
+            self._trained[settings] = _split(settings, set(settings.keys))
+        try:
+            return self._step(settings, self._trained[settings], batch, drop)
+        except _OthersAreTrained as found:
+            self._trained[settings] = _split(settings, found.keys)
+            return self._step(settings, self._trained[settings], batch, drop)
+
+    def _step(self, settings: Settings, trained: _Trained, batch: Batch, drop: float | None) -> Any:
+        optimizer, ops, keys = self._optimizer, self._ops, trained.keys
+        weights = [node._params[name] for node, name in trained.places]
+        groups = grouped(optimizer, keys)
+        names = take_tables(optimizer, keys, weights, ops)
+        named, numbers = self._numbers(groups)
+        tables = [getattr(optimizer, name) for name in names]
+        sums = [(node, name) for node in settings.nodes for name in node._grads]
+        arrays = [
+            *weights,
+            *[table[key] for table in tables for key in keys],
+            *[node._params[name] for node, name in trained.others],
+            *[node._grads[name] for node, name in sums],
+            *settings.states(),
+            rate_of(ops, drop, numbers, weights),
+            settings.counts(),
+            *batch.arrays,
+        ]
+        del weights
+        given = (
+            dropping(drop), named, tuple(names),
+            tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),
+            tuple([(node.id, name) for node, name in sums]),
+        )  # fmt: skip
+        # The shapes of weights and tables, of which there are many, are looked at where a program does not fit.
+        short = settings, batch.key(longest=True), given
+        made = self._latest.get(short)
+        if made is not None:
+            try:
+                results = made.program(arrays)
+            except TypeError:
+                made = None
+        if made is None:
+            made = self._programs.get(
+                settings,
+                batch,
+                lambda longest: ("step", batch.key(longest), given, signature(arrays)),
+                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
+            )
+            results = made.program(arrays)
+            self._latest[short] = made
+        at = len(keys)
+        for (node, name), W in zip(trained.places, results, strict=False):
+            node._params[name] = W
+        for table in tables:
+            table.update(zip(keys, results[at : at + len(keys)], strict=True))
+            at += len(keys)
+        for group in groups:
+            optimizer.nr_update.update(dict.fromkeys(group.keys, group.step))
+        for node, _ in sums:
+            node._grads.clear()
+        made.changes.apply(results[at + 1 :])
+        return results[at]
+
+    def _make(
+        self,
+        settings: Settings,
+        trained: _Trained,
+        batch: Batch,
+        arrays: list[Any],
+        names: Sequence[str],
+        groups: Sequence[Group],
+        sums: Sequence[tuple[Model, str]],
+        drop: float | None,
+    ) -> _Step:
+        found: list[Changes] = []
+        keys = trained.keys
+
+        def function(given: list[Any]) -> list[Any]:
+            weights, tables, others, grads, states, (numbers, counts), taken = parts(
+                given, len(keys), len(names) * len(keys), len(trained.others), len(sums), len(settings.state), 2
+            )
+            params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
+            trace = Trace(settings, [params[place] for place in settings.places], states, counts)
+            trace.add_up(sums, grads)
+            with trace.seen(), batch.entered(taken) as (X, truths):
+                loss = self._run(X, truths, numbers[0] if drop else drop)
+            gradients, changes = trace.gradients(), trace.changes()
+            if gradients.keys() != set(keys):
+                raise _OthersAreTrained(set(gradients))
+            columns = parts(tables, *[len(keys)] * len(names))
+            updated, after = traced_update(
+                self._optimizer,
+                self._ops,
+                dict(zip(keys, weights, strict=True)),
+                {key: gradients[key] for key in keys},
+                {
+                    name: dict(zip(keys, column, strict=True))
+                    for name, column in zip(names, columns, strict=False)
+                },
+                groups,
+                (numbers[i] for i in range(1, numbers.shape[0])),
+            )
+            found[:] = [changes]
+            new = [table[key] for table in (updated, *(after[name] for name in names)) for key in keys]
+            return [*new, loss, *changes.arrays]
+
+        program = self._programs.compiler.program(function, arrays, donated=(1 + len(names)) * len(keys))
+        return _Step(program, *found)
+
+
+def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:
+    pairs = list(zip(settings.places, settings.keys, strict=True))
+    return _Trained(
+        [place for place, key in pairs if key in keys],
+        [key for key in settings.keys if key in keys],
+        [place for place, key in pairs if key not in keys],
+    )

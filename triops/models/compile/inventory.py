@@ -1,0 +1,161 @@
+"""What of a model goes into its programs: parameters and state as arguments, settings as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+from triops.models.compile.numbers import Counter
+from triops.models.model import Model
+from triops.models.view import Tables, seeing
+from triops.types import ParamKey
+
+__all__ = ["Changes", "Inventory", "Settings", "Trace"]
+
+_WORD = 2**31  # a counter is an int32 in a program
+
+
+class Settings:
+    """The settings of a model's nodes at one time, and where its arrays and counters are."""
+
+    def __init__(self, model: Model) -> None:
+        is_array = model.ops.backend.is_array
+        self.nodes = list(model.walk())
+        self._settings = [
+            (node, deepcopy(node.attrs), list(node.layers), node.ops, len(node._state)) for node in self.nodes
+        ]
+        tables = [(node, name, value) for node in self.nodes for name, value in node._params.items()]
+        self.places = [(node, name) for node, name, value in tables if value is not None]
+        self.keys: list[ParamKey] = [(node.id, name) for node, name in self.places]
+        self._missing = [(node, name) for node, name, value in tables if value is None]
+        self.state: list[tuple[Model, str]] = []
+        self.counters: list[tuple[Model, str]] = []
+        self._constants: list[tuple[Model, str, Any]] = []
+        for node in self.nodes:
+            for name, value in node._state.items():
+                if is_array(value):
+                    self.state.append((node, name))
+                elif type(value) is int and -_WORD <= value < _WORD:
+                    self.counters.append((node, name))
+                else:
+                    self._constants.append((node, name, deepcopy(value)))
+        self._is_array = is_array
+
+    def hold(self) -> bool:
+        """Whether the model is still so."""
+        for node, attrs, layers, ops, count in self._settings:
+            if node.attrs != attrs or node.layers != layers or node.ops is not ops or len(node._state) != count:
+                return False
+        return (
+            all(node._params.get(name) is None for node, name in self._missing)
+            and all(node._state.get(name) == value for node, name, value in self._constants)
+            and all(self._is_array(node._state.get(name)) for node, name in self.state)
+            and all(type(node._state.get(name)) is int for node, name in self.counters)
+        )
+
+    def params(self) -> list[Any]:
+        """The parameters' values now."""
+        return [node._params[name] for node, name in self.places]
+
+    def states(self) -> list[Any]:
+        """The arrays of state now."""
+        return [node._state[name] for node, name in self.state]
+
+    def counts(self) -> Any:
+        """The counters now, as an array of the host."""
+        numbers = [node._state[name] for node, name in self.counters]
+        return self.nodes[0].ops.backend.host.namespace.array(numbers, "int32")
+
+
+class Inventory:
+    """The settings that a model had so far: a model that is changed back has its programs still."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._known: list[Settings] = []
+
+    def settings(self) -> Settings:
+        """Those of now."""
+        for settings in self._known:
+            if settings.hold():
+                return settings
+        self._known.insert(0, Settings(self.model))
+        return self._known[0]
+
+
+class Trace:
+    """A model whose parameters, state and counters stand for values to come, and what a pass has done to them."""
+
+    def __init__(self, settings: Settings, params: list[Any], states: list[Any], counts: Any) -> None:
+        self._settings = settings
+        self.tables = {node.id: Tables({}, {}, {}) for node in settings.nodes}
+        for node in settings.nodes:
+            table = self.tables[node.id]
+            table._params.update(dict.fromkeys(node._params))
+            table._state.update(node._state)
+        for (node, name), value in zip(settings.places, params, strict=True):
+            self.tables[node.id]._params[name] = value
+        for (node, name), value in zip(settings.state, states, strict=True):
+            self.tables[node.id]._state[name] = value
+        for i, (node, name) in enumerate(settings.counters):
+            self.tables[node.id]._state[name] = Counter(counts[i])
+        self._before = {node.id: dict(self.tables[node.id]._state) for node in settings.nodes}
+
+    def add_up(self, places: Sequence[tuple[Model, str]], gradients: Sequence[Any]) -> None:
+        """Start from gradients that have come in before."""
+        for (node, name), gradient in zip(places, gradients, strict=True):
+            self.tables[node.id]._grads[name] = gradient
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """The model has these values in this block, for this thread."""
+        with seeing(self.tables):
+            yield
+
+    def gradients(self) -> dict[ParamKey, Any]:
+        """Those that have come in."""
+        return {
+            (node.id, name): gradient
+            for node in self._settings.nodes
+            for name, gradient in self.tables[node.id]._grads.items()
+        }
+
+    def changes(self) -> Changes:
+        """What was set in the state of nodes since the last call of this."""
+        changes = Changes(self._settings.nodes, self._before, self.tables)
+        self._before = {number: dict(tables._state) for number, tables in self.tables.items()}
+        return changes
+
+
+class Changes:
+    """What a call of a program does to the state of nodes. arrays: those that the program is to return."""
+
+    def __init__(self, nodes: list[Model], before: dict[int, dict[str, Any]], tables: dict[int, Tables]) -> None:
+        self.arrays: list[Any] = []
+        self._to_arrays: list[tuple[Model, str]] = []
+        self._to_counters: list[tuple[Model, str, int]] = []
+        self._to_others: list[tuple[Model, str, Any]] = []
+        for node in nodes:
+            for name, value in tables[node.id]._state.items():
+                earlier = before[node.id].get(name)
+                if value is earlier:
+                    continue
+                if isinstance(value, Counter):
+                    added = value.added - (earlier.added if isinstance(earlier, Counter) else 0)
+                    self._to_counters.append((node, name, added))
+                elif node.ops.backend.is_array(value):
+                    self._to_arrays.append((node, name))
+                    self.arrays.append(value)
+                else:
+                    self._to_others.append((node, name, value))
+
+    def apply(self, arrays: Sequence[Any]) -> None:
+        """Do so, with the arrays that the program returned."""
+        for node, name, added in self._to_counters:
+            node._state[name] += added
+        for (node, name), array in zip(self._to_arrays, arrays, strict=True):
+            node._state[name] = array
+        for node, name, value in self._to_others:
+            node._state[name] = value

@@ -1,0 +1,194 @@
+"""A model whose forward pass is one program, and whose backward pass is one more."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+from triops.backends.compiler import Program
+from triops.models.compile.batches import Batch
+from triops.models.compile.forms import signature
+from triops.models.compile.inventory import Changes, Settings, Trace
+from triops.models.compile.programs import Programs, dropping, parts, rate_of
+from triops.models.guard import check_owner, located
+from triops.models.model import Model
+from triops.models.view import is_traced_now
+from triops.ops import Ops
+from triops.types import Backprop, ParamKey
+
+__all__ = ["CompiledModel"]
+
+_SHARED = ("id", "name", "layers", "attrs", "_dims", "_specs", "_params", "_grads", "_state")
+_INSTEAD = ("infer_dims", "initialize_layers", "gradients_for", "convert", "save_node", "load_node", "to_bytes")
+
+
+class _Forward(NamedTuple):
+    """A program, the form of its Y, and what it does to state."""
+
+    program: Program
+    Y: Any
+    changes: Changes
+
+
+class _Backward(NamedTuple):
+    """A program, how many arrays it needs of the forward one's inside, the form of its dX, whose gradients it has
+    besides, and what it does to state."""
+
+    program: Program
+    inside: int
+    dX: Any
+    keys: list[ParamKey]
+    changes: Changes
+
+
+class CompiledModel(Model):
+    """See `triops.compile`. It is the same node as the model that was given, with its parameters, layers and
+    settings, and has another `begin_update` and `predict`."""
+
+    _model: Model
+    _programs: Programs
+    _fill: bool
+
+    def __init__(self, model: Model, *, fill: bool = True) -> None:
+        self.__dict__.update({name: model.__dict__[name] for name in _SHARED})
+        self.__dict__.update({name: getattr(model, name) for name in _INSTEAD})
+        self.__dict__.update(_model=model, _programs=Programs(model, fill=fill), _fill=fill)
+
+    def __getattr__(self, name: str) -> Any:
+        # `_model` itself is missing while a copy is being made.
+        if name in ("_model", "_programs", "_fill"):
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(self._model.__deepcopy__(memo), fill=self._fill)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Programs are compiled again elsewhere.
+        return partial(type(self), fill=self._fill), (self._model,)
+
+    @property
+    def ops(self) -> Ops:
+        """What the model computes with."""
+        return self._model.ops
+
+    @ops.setter
+    def ops(self, ops: Ops) -> None:
+        if "_model" in self.__dict__:
+            self._model.ops = ops
+
+    @property
+    def compilations(self) -> int:
+        """How many programs were compiled so far; a forward and a backward one are counted as one."""
+        return self._programs.compilations
+
+    @property
+    def expects_logit_gradient(self) -> bool:
+        return self._model.expects_logit_gradient
+
+    def initialize(self, X: Any = None, Y: Any = None, seed: int | None = None) -> Self:
+        self._model.initialize(X, Y, seed)
+        return self
+
+    def from_bytes(self, data: bytes, **exclude: Any) -> Self:
+        self._model.from_bytes(data, **exclude)
+        return self
+
+    def __repr__(self) -> str:
+        return f"compile({self._model!r})"
+
+    def predict(self, X: Any) -> Any:
+        if is_traced_now() or self.ops.backend.compiler is None:
+            return self._model.predict(X)
+        with located(self):
+            check_owner(self, "X", X)
+            return self._programs.run(X, None, self._predict)
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
+        if is_traced_now() or self.ops.backend.compiler is None:
+            return self._model.begin_update(X, drop)
+        return self._programs.run(X, None, lambda settings, batch: self._begin(settings, batch, drop))
+
+    def _predict(self, settings: Settings, batch: Batch) -> Any:
+        arrays = self._arguments(settings, batch, None)
+        made = self._programs.get(
+            settings,
+            batch,
+            lambda longest: ("predict", batch.key(longest), signature(arrays)),
+            lambda: self._prediction(settings, batch, arrays),
+        )
+        results = made.program(arrays)
+        made.changes.apply(results[len(results) - len(made.changes.arrays) :])
+        return batch.result(made.Y, results)
+
+    def _begin(self, settings: Settings, batch: Batch, drop: float | None) -> tuple[Any, Backprop]:
+        arrays = self._arguments(settings, batch, drop)
+        forward, back = self._programs.get(
+            settings,
+            batch,
+            lambda longest: ("begin", batch.key(longest), signature(arrays), dropping(drop)),
+            lambda: self._both(settings, batch, arrays, drop),
+        )
+        results = forward.program(arrays)
+        known = len(results) - back.inside - len(forward.changes.arrays)
+        forward.changes.apply(results[known : len(results) - back.inside])
+        outputs, inside = results[:known], results[len(results) - back.inside :]
+
+        def backprop(dY: Any, sgd: Any = None) -> Any:
+            gradients = batch.gradients(forward.Y, outputs, dY)
+            results = back.program([*arrays, *outputs, *inside, *gradients])
+            after = len(results) - len(back.changes.arrays)
+            back.changes.apply(results[after:])
+            nodes = {node.id: node for node in settings.nodes}
+            for (number, name), gradient in zip(back.keys, results[after - len(back.keys) : after], strict=True):
+                nodes[number].inc_grad(name, gradient)
+            return batch.result(back.dX, results)
+
+        return batch.result(forward.Y, outputs), backprop
+
+    def _arguments(self, settings: Settings, batch: Batch, drop: float | None) -> list[Any]:
+        rate, counts = rate_of(self.ops, drop), settings.counts()
+        return [*settings.params(), *settings.states(), rate, counts, *batch.arrays]
+
+    def _prediction(self, settings: Settings, batch: Batch, arrays: list[Any]) -> _Forward:
+        found: list[Any] = []
+
+        def function(given: list[Any]) -> list[Any]:
+            trace, _, taken = self._traced(settings, given)
+            with trace.seen(), batch.entered(taken) as (X, _):
+                outputs, Y = batch.outputs(self._model.predict(X))
+            changes = trace.changes()
+            found[:] = Y, changes
+            return [*outputs, *changes.arrays]
+
+        return _Forward(self._programs.compiler.program(function, arrays), *found)
+
+    def _both(
+        self, settings: Settings, batch: Batch, arrays: list[Any], drop: float | None
+    ) -> tuple[_Forward, _Backward]:
+        there: list[Any] = []
+        back: list[Any] = []
+
+        def function(given: list[Any]) -> Any:
+            trace, rate, taken = self._traced(settings, given)
+            with trace.seen(), batch.entered(taken) as (X, _):
+                Y, callback = self._model.begin_update(X, rate if drop else drop)
+                outputs, form_of_Y = batch.outputs(Y)
+            changes = trace.changes()
+            there[:] = form_of_Y, changes
+
+            def backward(gradients: list[Any]) -> list[Any]:
+                with trace.seen(), batch.entered_again():
+                    found, form_of_dX = batch.outputs(callback(batch.gradient(Y, iter(gradients))))
+                by_key, changes = trace.gradients(), trace.changes()
+                back[:] = form_of_dX, list(by_key), changes
+                return [*found, *by_key.values(), *changes.arrays]
+
+            return outputs, changes.arrays, backward
+
+        forward, backward, inside = self._programs.compiler.two_programs(function, arrays)
+        return _Forward(forward, *there), _Backward(backward, inside, *back)
+
+    def _traced(self, settings: Settings, given: list[Any]) -> tuple[Trace, Any, list[Any]]:
+        params, states, (rate, counts), taken = parts(given, len(settings.places), len(settings.state), 2)
+        return Trace(settings, params, states, counts), rate[0], taken

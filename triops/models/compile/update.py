@@ -1,0 +1,153 @@
+"""An optimizer's update within a program. Its numbers are computed on the host, in every call, by the optimizer's
+own code, and the program takes them in the order in which that code gave them to the ops."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from triops.models.optimizers.optimizer import Optimizer
+from triops.ops import Ops
+from triops.types import ParamKey
+
+__all__ = ["Group", "Numbers", "fits_programs", "grouped", "take_tables", "traced_update"]
+
+Tables = Mapping[str, Mapping[ParamKey, Any]]
+
+_STEPS = ("__call__", "update_all", "update", "_prepared", "_step")
+
+
+class Group(NamedTuple):
+    """Parameters that share the numbers of an update. step: how often they will have been updated. fresh: they
+    have no averages yet."""
+
+    step: int
+    fresh: bool
+    keys: list[ParamKey]
+
+
+def grouped(optimizer: Optimizer, keys: Sequence[ParamKey]) -> list[Group]:
+    """The parameters of an update in groups."""
+    averages, steps = optimizer.averages, [optimizer.nr_update.get(key, 0) for key in keys]
+    if (
+        keys
+        and steps.count(steps[0]) == len(steps)
+        and (averages is None or all(map(averages.__contains__, keys)))
+    ):
+        return [Group(steps[0] + 1, False, list(keys))]
+    groups: dict[tuple[int, bool], list[ParamKey]] = {}
+    for key, step in zip(keys, steps, strict=True):
+        group = step + 1, averages is not None and key not in averages
+        groups.setdefault(group, []).append(key)
+    return [Group(*group, members) for group, members in groups.items()]
+
+
+def fits_programs(optimizer: Any) -> bool:
+    """Whether an update is a fixed program of arrays and of numbers that the host knows; another's own code may
+    be anything."""
+    return isinstance(optimizer, Optimizer) and all(
+        getattr(type(optimizer), step).__module__ == Optimizer.__module__ for step in _STEPS
+    )
+
+
+def take_tables(optimizer: Optimizer, keys: Sequence[ParamKey], weights: Sequence[Any], ops: Ops) -> list[str]:
+    """The names of the tables of arrays that an update changes, with an array there for each parameter."""
+    names = list(optimizer.moments)
+    for name in names:
+        table = getattr(optimizer, name)
+        if all(map(table.__contains__, keys)):
+            continue
+        for key, W in zip(keys, weights, strict=True):
+            if key not in table:
+                table[key] = ops.alloc(W.shape, W.dtype)
+    if optimizer.averages is None:
+        return names
+    if all(map(optimizer.averages.__contains__, keys)):
+        return [*names, "averages"]
+    for key, W in zip(keys, weights, strict=True):
+        if key not in optimizer.averages:
+            optimizer.averages[key] = ops.xp.array(W, copy=True)
+    return [*names, "averages"]
+
+
+class Numbers:
+    """The numbers of an update, computed without arrays. `ops` says which ops took them, and so which program
+    they are for."""
+
+    def __init__(self, optimizer: Optimizer, ops: Ops) -> None:
+        self._optimizer = optimizer
+        self._dry = _Dry(ops, self._note)
+        self._found: list[float] = []
+        self._named: list[Any] = []
+
+    def __call__(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
+        """The ops of the update of these groups, and their numbers."""
+        optimizer = self._optimizer
+        self._found, self._named = [], []
+        optimizer.updates = max([optimizer.updates, *(group.step for group in groups)])
+        optimizer._prepared(self._dry, {})
+        for group in groups:
+            optimizer._step(self._dry, {}, {}, [], group.step, optimizer.learn_rate)
+            if group.fresh:
+                self._found[-1] = 1.0  # the share of the new weights in their first average
+        return tuple(self._named), self._found
+
+    def _note(
+        self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]
+    ) -> Sequence[float]:
+        self._named.append((op, *settings.items()))
+        self._found += numbers
+        return numbers
+
+
+def traced_update(
+    optimizer: Optimizer,
+    ops: Ops,
+    weights: Mapping[ParamKey, Any],
+    gradients: Mapping[ParamKey, Any],
+    tables: Tables,
+    groups: Sequence[Group],
+    numbers: Iterator[Any],
+) -> tuple[dict[ParamKey, Any], Tables]:
+    """The weights after an update, and the tables."""
+
+    def take(op: str, arrays: Any, given: Sequence[float], settings: Mapping[str, Any]) -> Sequence[Any]:
+        dtype = (arrays[0] if isinstance(arrays, tuple) else arrays)[0].dtype
+        return [next(numbers).astype(dtype) for _ in given]
+
+    shadow = copy.copy(optimizer)
+    shadow.nr_update = {}
+    for name, table in tables.items():
+        setattr(shadow, name, dict(table))
+    numbered = _Numbered(ops, take)
+    ready = shadow._prepared(numbered, {key: (weights[key], gradient) for key, gradient in gradients.items()})
+    updated = dict(weights)
+    for group in groups:
+        updated |= shadow._step(numbered, updated, ready, group.keys, group.step, shadow.learn_rate)
+    return updated, {name: getattr(shadow, name) for name in tables}
+
+
+class _Numbered(Ops):
+    """Ops that take the numbers of updates from elsewhere: `source(op, arrays, numbers, settings)`."""
+
+    def __init__(self, ops: Ops, source: Callable[..., Sequence[Any]]) -> None:
+        self.__dict__.update(ops.__dict__)
+        self._source = source
+
+    def _each(self, op: str, arrays: tuple[Any, ...], *numbers: float, **settings: bool) -> Any:
+        return super()._each(op, arrays, *self._source(op, arrays, numbers, settings), **settings)
+
+    def _together(self, op: str, arrays: list[Any], *numbers: float) -> Any:
+        return super()._together(op, arrays, *self._source(op, arrays, numbers, {}))
+
+
+class _Dry(_Numbered):
+    """The same without arrays."""
+
+    def _together(self, op: str, arrays: list[Any], *numbers: float) -> Any:
+        self._source(op, arrays, numbers, {})
+        return arrays
+
+    def _shortened(self, gradients: Any, threshold: float, clip: Callable[[list[Any]], list[Any]]) -> Any:
+        return super()._shortened(gradients, threshold, clip) if threshold == float("inf") else clip([])

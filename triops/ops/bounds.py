@@ -1,0 +1,70 @@
+"""What is known of lengths whose values a compiler does not know: the rows they add up to, and a length that none
+of them exceeds. Arrays that were filled up with rows of no meaning are known by their number of rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Bounds", "bounded", "bounds"]
+
+
+class Bounds:
+    """Of one batch, whose rows and sequences were filled up to certain numbers. The sequences that were added
+    have all the rows that were added.
+
+    lengths: (N,) integers, traced. rows: what they add up to. longest: none exceeds it. real_rows,
+    real_sequences: how many are the batch's own, traced.
+    """
+
+    def __init__(self, lengths: Any, rows: int, longest: int, real_rows: Any, real_sequences: Any) -> None:
+        self.lengths, self.rows, self._longest = lengths, rows, longest
+        self.sequences = lengths.shape[0]
+        self.longest_was_used = False
+        self._real = {rows: real_rows, self.sequences: real_sequences}
+        self._known: dict[int, tuple[Any, int]] = {id(lengths): (lengths, longest)}
+
+    def longest_of(self, lengths: Any) -> int | None:
+        """A length that none of these exceeds, where they are the batch's."""
+        found = self._known.get(id(lengths))
+        if found is None:
+            return None
+        self.longest_was_used = True
+        return found[1]
+
+    def derive(self, lengths: Any, longest: int | None = None) -> Any:
+        """The same lengths in another order, or the same rows in other sequences; returns them."""
+        self._known[id(lengths)] = lengths, self._longest if longest is None else longest
+        return lengths
+
+    def real(self, count: int) -> Any:
+        """How many of that many rows, or sequences, are the batch's own; None where there are other ones."""
+        return self._real.get(count)
+
+    def knows(self, lengths: Any) -> bool:
+        """Whether these are the batch's lengths."""
+        return id(lengths) in self._known
+
+
+class _Local(threading.local):
+    bounds: Bounds | None = None
+
+
+_local = _Local()
+
+
+def bounds() -> Bounds | None:
+    """What is known in this thread now."""
+    return _local.bounds
+
+
+@contextmanager
+def bounded(known: Bounds | None) -> Iterator[None]:
+    """Let it be known for a block."""
+    before, _local.bounds = _local.bounds, known
+    try:
+        yield
+    finally:
+        _local.bounds = before

@@ -11,7 +11,7 @@ from typing import Any
 from triops.backends.cgroup import cgroup_limits
 from triops.bench.extras import load_extra
 
-__all__ = ["blas_hint", "describe_gpus", "describe_machine", "describe_threads", "load_average"]
+__all__ = ["blas_hint", "cpu_times", "describe_gpus", "describe_machine", "describe_threads", "load_average"]
 
 # Those that decide which kernels a BLAS, XLA or a compiler picks, oldest first; "asimd" is ARM's NEON.
 _INSTRUCTION_SETS = (
@@ -71,6 +71,15 @@ def load_average() -> float:
     """How many processes wanted a core in the last minute, on average; 0 on Windows when first asked. Raises
     BackendUnavailable where psutil is missing."""
     return float(load_extra("psutil", "psutil").getloadavg()[0])
+
+
+def cpu_times() -> dict[str, float]:
+    """Seconds that all cores together have spent on each kind of work since the machine started; "steal", where it
+    is among them, is what a virtual machine's host gave to others. Raises BackendUnavailable where psutil is
+    missing."""
+    # A guest's time is in the user's, too.
+    times = load_extra("psutil", "psutil").cpu_times()._asdict()
+    return {name: seconds for name, seconds in times.items() if not name.startswith("guest")}
 
 
 def describe_gpus() -> list[dict[str, Any]] | None:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from triops.bench.digits import Digits, DigitsSettings, DigitsTraining
 
 from tests.subject import FormulaBackend, ops_or_skip
 from triops import Ops, get_ops
 from triops.backends.numpy import NumpyBackend
-from triops.bench.digits import Digits, DigitsSettings, DigitsTraining
 from triops.bench.results import Results, Row, from_json, to_json
 from triops.bench.run import run
 from triops.errors import ArgumentError, BackendUnavailable

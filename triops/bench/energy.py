@@ -1,5 +1,6 @@
 """Joules, where the machine lets them be read: of the CPU's packages by RAPL, of NVIDIA GPUs by NVML. They are
-those of the whole machine, with all that ran on it. Where they cannot be read there is the reason, never a zero."""
+those of the whole machine, with all that ran on it. Where they cannot be read there is the reason, never a
+zero."""
 
 from __future__ import annotations
 

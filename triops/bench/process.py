@@ -91,9 +91,10 @@ class WorkerProcess:
         code = self._process.wait()
         self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, self._stderr.tell() - _LAST_WORDS))
-        lines = [line.strip() for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = self._stderr.read().decode(errors="replace").splitlines()
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        return f"the process ended by {how}" + (f": {lines[-1]}" if lines else "")
+        return f"the process ended by {how}" + (f": {last}" if last else "")
 
 
 def check_threads(threads: int | None) -> None:

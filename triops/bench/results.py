@@ -23,8 +23,9 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """One turn of a case: quartiles and the least of its samples, each the mean of `calls` calls; how many of them
-    were outliers; whether it was steady before they were taken; and in which fresh process it was, from 0."""
+    """One turn of a case: quartiles and the least of its samples, each the mean of `calls` calls; how many of
+    them were outliers; whether it was steady before they were taken; and in which fresh process it was, from
+    0."""
 
     median_s: float
     lower_quartile_s: float
@@ -225,8 +226,8 @@ def _validate(content: dict[str, Any]) -> None:
     if found is not None:
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in found.absolute_path)
         raise LoadError(
-            f"the benchmark's results are damaged: {found.message[:200]}{f' in {place[1:]}' if place else ''}; run "
-            f"it again"
+            f"the benchmark's results are damaged: {found.message[:200]}{place and f' in {place[1:]}'}; "
+            f"run it again"
         )
 
 

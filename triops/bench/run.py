@@ -1,5 +1,5 @@
-"""A run: each backend in fresh processes of its own, and the cases of all of them in turns, so that a machine that
-slows down slows all of them. This process measures nothing, and loads no framework."""
+"""A run: each backend in fresh processes of its own, and the cases of all of them in turns, so that a machine
+that slows down slows all of them. This process measures nothing, and loads no framework."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import triops
+from triops.bench.cases.case import tolerance_in
 from triops.bench.ceilings import Ceilings, best_of
 from triops.bench.machine import cpu_times, load_average
 from triops.bench.process import WorkerDied, WorkerProcess
 from triops.bench.results import Row, Run, Target, TurnTimes
-from triops.bench.cases.case import tolerance_in
 from triops.bench.settings import Job, Settings
 from triops.errors import BackendUnavailable
 
@@ -38,12 +38,21 @@ class Plan:
     machine: dict[str, Any]
 
 
-def look_around(backends: Sequence[str] = (), devices: Sequence[str] = (), threads: int | None = None) -> Plan:
+def look_around(
+    backends: Sequence[str] = (),
+    devices: Sequence[str] = (),
+    threads: int | None = None,
+    *,
+    host_name: bool = False,
+) -> Plan:
     """What there is, as seen from a process like those that will measure: to look, frameworks have to be loaded.
-    Raises BackendUnavailable where what was asked for is not there, or a package of the `bench` extra is missing."""
+    Raises BackendUnavailable where what was asked for is not there, or a package of the `bench` extra is
+    missing."""
     worker = WorkerProcess(threads)
     try:
-        found = worker.ask("look", limit_s=_LOOK_LIMIT_S, backends=list(backends), devices=list(devices))
+        found = worker.ask(
+            "look", limit_s=_LOOK_LIMIT_S, backends=list(backends), devices=list(devices), host_name=host_name
+        )
     except WorkerDied as death:
         raise BackendUnavailable(f"the backends of this machine cannot be loaded: {death}") from death
     finally:
@@ -58,8 +67,8 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
     """Measure every job on every target.
 
     progress: is called before each turn with what is measured, the turns done, and all turns. A case that raises,
-    or whose process dies or hangs, gets a row with the reason, and the others go on. Ctrl-C ends the run and keeps
-    what was measured by then.
+    or whose process dies or hangs, gets a row with the reason, and the others go on. Ctrl-C ends the run and
+    keeps what was measured by then.
     """
     jobs = settings.jobs()
     started, clock, load = datetime.now(UTC), monotonic(), load_average()
@@ -71,7 +80,10 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
     interrupted = False
     try:
         for turn in range(settings.pace.turns):
-            if turn * settings.processes // settings.pace.turns != (turn - 1) * settings.processes // settings.pace.turns:
+            if (
+                turn * settings.processes // settings.pace.turns
+                != (turn - 1) * settings.processes // settings.pace.turns
+            ):
                 for contestant in contestants:
                     progress(f"loading {contestant.target.where}", done, total)
                     contestant.start_afresh()

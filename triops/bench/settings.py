@@ -14,8 +14,8 @@ from triops.errors import ArgumentError
 
 __all__ = ["Job", "Settings"]
 
-# Six turns are the least whose lowest and highest hold the median with 95%: one turn more than that, since one may
-# be lost. Each process lays out memory in its own way, and some are luckier.
+# Six turns are the least whose lowest and highest hold the median with 95%: one turn more than that, since one
+# may be lost. Each process lays out memory in its own way, and some are luckier.
 _FULL, _FULL_PROCESSES = Pace(turns=9, warm_s=0.04, turn_s=0.04, samples=3), 3
 _QUICK, _QUICK_PROCESSES = Pace(turns=6, warm_s=0.012, turn_s=0.006, samples=2), 1
 _BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
@@ -33,9 +33,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """suites, sizes, dtypes: those to measure, all suites, "typical" and "float32" where they are left out. filter:
-    texts or patterns of which one must be in a case's name. threads: for each backend, None for all cores. model:
-    one's own, as package.module:function, in place of the suites, at these batch sizes. Raises ArgumentError."""
+    """suites, sizes, dtypes: those to measure, all suites, "typical" and "float32" where they are left out.
+    filter: texts or patterns of which one must be in a case's name. threads: for each backend, None for all
+    cores. model: one's own, as package.module:function, in place of the suites, at these batch sizes. Raises
+    ArgumentError."""
 
     suites: Sequence[str] = ()
     sizes: Sequence[str] = ()
@@ -55,7 +56,9 @@ class Settings:
             if size < 1:
                 raise ArgumentError(f"a batch size must be 1 or more, got {size}")
         if self.model is None and self.batch_sizes:
-            raise ArgumentError("batch sizes are for a model of one's own: give it as --model package.module:function")
+            raise ArgumentError(
+                "batch sizes are for a model of one's own: give it as --model package.module:function"
+            )
         if self.model is not None and (self.suites or self.sizes or self.filter):
             raise ArgumentError("a model of one's own has no suites, sizes or filter: it has batch sizes")
 

@@ -1,5 +1,5 @@
-"""Medians and what is known of them. Intervals come from the order of the values alone, so that they hold whatever
-the times are distributed like: skewed, in two heaps, with stragglers."""
+"""Medians and what is known of them. Intervals come from the order of the values alone, so that they hold
+whatever the times are distributed like: skewed, in two heaps, with stragglers."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 def ratio_interval(
     ones: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
 ) -> tuple[float, Interval | None]:
-    """By which factor `others` are longer than `ones`: the median of the ratios of all pairs, and its interval, None
-    where there are too few for that confidence. Hodges and Lehmann 1963, Estimates of Location Based on Rank
+    """By which factor `others` are longer than `ones`: the median of the ratios of all pairs, and its interval,
+    None where there are too few for that confidence. Hodges and Lehmann 1963, Estimates of Location Based on Rank
     Tests, on logarithms; the interval inverts the test of Mann and Whitney 1947."""
     ratios = sorted(math.log(b) - math.log(a) for a in ones for b in others)
     estimate = math.exp(median(ratios))

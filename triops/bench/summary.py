@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from triops.bench.results import Row, Run
 from triops.bench.stats import geometric_mean, ratio_interval
@@ -34,7 +35,8 @@ class Speed:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where one backend overtakes another as batches grow: about at that size, between those that were measured."""
+    """Where one backend overtakes another as batches grow: about at that size, between those that were
+    measured."""
 
     suite: str
     size: float
@@ -56,7 +58,8 @@ def ratio(row: Row, base: Row) -> float | None:
 
 
 def fastest(rows: Sequence[Row]) -> list[Row]:
-    """The fastest of those that are right, and those that may be as fast: whose times are no longer with certainty."""
+    """The fastest of those that are right, and those that may be as fast: whose times are no longer with
+    certainty."""
     right = [row for row in rows if row.turns and not row.wrong]
     if not right:
         return []
@@ -119,17 +122,21 @@ def warnings(run: Run) -> list[str]:
         notes.append(f"the host of this virtual machine gave {run.stolen:.0%} of its CPUs' time to others")
     if run.pulse_s and max(run.pulse_s) > _THROTTLED * min(run.pulse_s):
         notes.append(
-            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(run.pulse_s):.2f} to "
-            f"{1e3 * max(run.pulse_s):.2f} ms in the course of the run"
+            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(run.pulse_s):.2f} "
+            f"to {1e3 * max(run.pulse_s):.2f} ms in the course of the run"
         )
     timed = [row for row in run.rows if row.turns]
     wide = [row for row in timed if (width := _half_width(row)) is not None and width > _UNSTEADY]
     if wide:
         notes.append(f"{len(wide)} of {len(timed)} times are known to no better than 10% (the column +-)")
     if outlying := sum(row.outliers > _OUTLYING for row in timed):
-        notes.append(f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: medians ignore them")
+        notes.append(
+            f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: medians ignore them"
+        )
     if restless := sum(not all(turn.steady for turn in row.turns) for row in timed):
-        notes.append(f"{restless} of {len(timed)} cases were still becoming faster or slower when a turn of theirs began")
+        notes.append(
+            f"{restless} of {len(timed)} cases were still becoming faster or slower when a turn of theirs began"
+        )
     return notes
 
 
@@ -150,7 +157,7 @@ def _crossings(suite: str, one: str, ones: dict[int, Row], other: str, others: d
     # Above 0 the other one is faster. Where there is no difference there is no crossing yet.
     leads = {size: _lead(ones[size], others[size]) for size in shared}
     certain = [size for size in shared if leads[size] != 0]
-    for left, right in zip(certain, certain[1:], strict=False):
+    for left, right in pairwise(certain):
         a, b = leads[left], leads[right]
         if (a > 0) == (b > 0):
             continue

@@ -19,9 +19,9 @@ _PATIENCE = 5  # times the time to warm up
 
 @dataclass(frozen=True)
 class Pace:
-    """How long each one is measured when it is its turn: at least `warm_s` do not count, and then at least so many
-    samples, for at least so long. A turn is a unit of what is known: times within one are alike, those of another
-    less so.
+    """How long each one is measured when it is its turn: at least `warm_s` do not count, and then at least so
+    many samples, for at least so long. A turn is a unit of what is known: times within one are alike, those of
+    another less so.
 
     The first calls after another's turn are slow: the CPU's scheduler takes some 60 ms to spread the threads of a
     process that woke up (on two cores, JAX's steps took 1.6 times as long until then, after a pause with nothing
@@ -46,8 +46,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Turn:
-    """What was timed in a turn: seconds a call, each the mean of `calls` of them. steady: whether the time to warm
-    up ended since calls took no less time any more, and not since it had taken too long."""
+    """What was timed in a turn: seconds a call, each the mean of `calls` of them. steady: whether the time to
+    warm up ended since calls took no less time any more, and not since it had taken too long."""
 
     seconds: list[float]
     calls: int

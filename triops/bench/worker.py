@@ -1,5 +1,5 @@
-"""The process that measures one backend on one device, and nothing else. It is told what to do in lines of JSON on
-stdin, and answers each with a line on stdout; `triops.bench.process` is the other end.
+"""The process that measures one backend on one device, and nothing else. It is told what to do in lines of JSON
+on stdin, and answers each with a line on stdout; `triops.bench.process` is the other end.
 
 Nothing is imported here, before the cores are chosen, that loads a library with threads of its own."""
 
@@ -45,7 +45,7 @@ class Worker:
         except Exception as error:
             return {"error": one_line(error)}
 
-    def look(self, backends: list[str], devices: list[str]) -> dict[str, Any]:
+    def look(self, backends: list[str], devices: list[str], host_name: bool) -> dict[str, Any]:
         """Which backends and devices there are to measure, which are left out, and why; and the machine."""
         from triops.bench.choose import choose_ops
         from triops.bench.machine import describe_machine
@@ -53,7 +53,7 @@ class Worker:
 
         try:
             everyone, left_out = choose_ops(backends, devices)
-            machine = describe_machine()
+            machine = describe_machine(host_name=host_name)
         except TriopsError as error:
             return {"refused": error.message}
         return {
@@ -81,7 +81,8 @@ class Worker:
             self._case = own_case(model)
         from triops.bench.energy import energy_meter
 
-        # What frameworks have loaded is no garbage: to look through it before every turn takes longer than a turn.
+        # What frameworks have loaded is no garbage: to look through it before every turn takes longer than a
+        # turn.
         gc.collect()
         gc.freeze()
         _, energy = energy_meter(ops.backend.device.kind, ops.backend.device.index)

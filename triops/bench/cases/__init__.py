@@ -34,8 +34,8 @@ _FEW = frozenset(
 
 def choose_cases(suites: Sequence[str] = (), patterns: Sequence[str] = (), *, few: bool = False) -> list[Case]:
     """The cases of those suites, all where none is named, whose name has one of the patterns in it: a text, or a
-    pattern as in `back*soft*`. few: where no pattern is given, one of each kind alone. Raises ArgumentError for an
-    unknown suite, and where nothing is left."""
+    pattern as in `back*soft*`. few: where no pattern is given, one of each kind alone. Raises ArgumentError for
+    an unknown suite, and where nothing is left."""
     _check("suite", suites, SUITES)
     chosen = [
         case

@@ -35,8 +35,8 @@ def host() -> Any:
 
 @cache
 def formula_ops() -> Ops:
-    """NumPy with nothing compiled for the CPU at hand: every op is its formula, the oracle of all backends, but for
-    the few whose formula takes the square of the memory."""
+    """NumPy with nothing compiled for the CPU at hand: every op is its formula, the oracle of all backends, but
+    for the few whose formula takes the square of the memory."""
     backend = load_backend("numpy")
 
     class Formulas(type(backend)):  # type: ignore[misc]

@@ -1,5 +1,5 @@
-"""What a case is, to those who measure it. A case has a number, its version: whoever changes what is computed in it
-adds one, and results of different versions are not compared."""
+"""What a case is, to those who measure it. A case has a number, its version: whoever changes what is computed in
+it adds one, and results of different versions are not compared."""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ class DigitsCase:
             outputs=lambda: _train(digits, ops, dtype, work.found),
             references=lambda: _train(digits, formula_ops(), "float64"),
             compare=_largest,
-            bytes_moved=lambda outputs: ITEM_SIZES[dtype] * (_PASSED_THROUGH_ADAM * _WEIGHTS + 2 * shape[0] * _PIXELS),
+            bytes_moved=lambda outputs: (
+                ITEM_SIZES[dtype] * (_PASSED_THROUGH_ADAM * _WEIGHTS + 2 * shape[0] * _PIXELS)
+            ),
             # Nothing asks for the gradient of the pixels.
             flops=2.0 * shape[0] * (3 * _WEIGHTS - _PIXELS * _WIDTH),
             samples=shape[0],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from triops.bench.cases.arrays import floats, host, lengths_between
+from triops.bench.cases.case import Shape
 from triops.bench.cases.model import ModelCase
 from triops.models import (
     GRU,
@@ -40,8 +41,12 @@ _HEADS = 4
 
 _ROWS = {"small": [(20, 96, 96)], "typical": [(2000, 96, 288)], "large": [(8000, 288, 1152)]}  # rows, nI, nO
 _WIDE_ROWS = {"small": [(20, 96)], "typical": [(2000, 288)], "large": [(8000, 1152)]}
-_SEQUENCES = {"small": [(4, 16, 16)], "typical": [(32, 40, 96)], "large": [(64, 60, 256)]}  # count, longest, width
-_MODELS = {
+_SEQUENCES = {
+    "small": [(4, 16, 16)],
+    "typical": [(32, 40, 96)],
+    "large": [(64, 60, 256)],
+}
+_MODELS: dict[str, dict[str, list[Shape]]] = {
     "mlp": {"small": [(1, 784, 512)], "typical": [(128, 784, 512)], "large": [(1024, 784, 1024)]},
     "tagger": {"small": [(20, 96)], "typical": [(2000, 96)], "large": [(8000, 256)]},
     "transformer": {"small": [(1, 20, 64)], "typical": [(32, 40, 96)], "large": [(64, 100, 256)]},
@@ -84,6 +89,10 @@ def _total(count: int, longest: int) -> int:
 # -- the layers
 
 
+def _hash_embed(width: int) -> Model:
+    return HashEmbed(width, _TABLE_ROWS, seed=_HASH_SEED)
+
+
 def _of_rows(name: str, build: Callable[..., Model], flops: Callable[..., float]) -> ModelCase:
     return ModelCase("layers", name, "both", _ROWS, build, _rows, flops=flops)
 
@@ -118,7 +127,14 @@ LAYERS = (
     _of_rows("Softmax", lambda rows, nI, nO: Softmax(nO, nI), _product),
     ModelCase("layers", "LayerNorm", "both", _WIDE_ROWS, lambda rows, width: LayerNorm(width), _rows),
     ModelCase("layers", "Embed", "both", _WIDE_ROWS, lambda rows, width: Embed(width, _TABLE_ROWS), _ids),
-    ModelCase("layers", "HashEmbed", "both", _WIDE_ROWS, lambda rows, width: HashEmbed(width, _TABLE_ROWS, seed=_HASH_SEED), _ids),
+    ModelCase(
+        "layers",
+        "HashEmbed",
+        "both",
+        _WIDE_ROWS,
+        lambda rows, width: HashEmbed(width, _TABLE_ROWS, seed=_HASH_SEED),
+        _ids,
+    ),
     _of_sequences("expand_window", lambda *shape: expand_window(1), lambda *shape: 0.0),
     _of_sequences(
         "LSTM",
@@ -159,7 +175,7 @@ def _tagger(rows: int, width: int) -> Model:
     blocks = [
         residual(chain(expand_window(1), Maxout(width, 3 * width, _PIECES, normalize=True))) for _ in range(4)
     ]
-    return chain(HashEmbed(width, _TABLE_ROWS, seed=_HASH_SEED), *blocks, Softmax(_CLASSES, width))
+    return chain(_hash_embed(width), *blocks, Softmax(_CLASSES, width))
 
 
 def _tagger_flops(rows: int, width: int) -> float:

@@ -41,7 +41,7 @@ class ModelCase:
     inputs: Callable[..., Any]
     labels: Callable[..., Any] | None = None
     flops: Callable[..., float] = lambda *shape: 0.0
-    tolerance: float = 0.01  # of what `compare_norms` calls the difference; a ReLU's bend may cost some
+    tolerance: float = 0.01  # of what `compare_norms` calls the difference; a ReLU's bend costs some
     version: int = 1
 
     def start(self, ops: Ops, dtype: str, shape: Shape) -> Work:
@@ -51,14 +51,20 @@ class ModelCase:
         run = ModelRun(self.build, shape, X, labels, ops, dtype)
         host_X = map_all(ops.to_numpy, run.X)  # as the device has it
         counts = (_size(X), _size(run.dY), run.model.count_params())
+
+        def references() -> list[Any]:
+            return ModelRun(self.build, shape, host_X, labels, formula_ops(), "float64").check(predicts)
+
         return Work(
             call=getattr(run, self.passes),
             inputs=leaves(X),
             # Of models of their own: the one that is timed may have been trained by then.
             outputs=lambda: ModelRun(self.build, shape, X, labels, ops, dtype).check(predicts),
-            references=lambda: ModelRun(self.build, shape, host_X, labels, formula_ops(), "float64").check(predicts),
+            references=lambda: ModelRun(self.build, shape, host_X, labels, formula_ops(), "float64").check(
+                predicts
+            ),
             compare=compare_norms,
-            bytes_moved=lambda outputs: ITEM_SIZES[dtype] * sum(n * unit for n, unit in zip(counts, _MOVED[self.passes], strict=True)),
+            bytes_moved=lambda outputs: ITEM_SIZES[dtype] * _sum_of_products(counts, _MOVED[self.passes]),
             flops=float(self.flops(*shape)) * (1 if self.passes == "predict" else 3),
             samples=len(X),
         )
@@ -139,6 +145,10 @@ def placed_tree(ops: Ops, tree: Any, dtype: str) -> Any:
 
 def _arrays(dX: Any) -> list[Any]:
     return [array for array in leaves(dX) if hasattr(array, "shape")]  # None is the gradient of integers
+
+
+def _sum_of_products(ones: Sequence[int], others: Sequence[int]) -> int:
+    return sum(one * other for one, other in zip(ones, others, strict=True))
 
 
 def _size(tree: Any) -> int:

@@ -38,14 +38,14 @@ class OpCase:
     version: int = 1
     suite: str = "ops"
 
-    def bytes_moved(
-        self, shape: Shape, inputs: Sequence[Any], outputs: Sequence[Any], item: int = ITEM
-    ) -> int:
+    def bytes_moved(self, shape: Shape, inputs: Sequence[Any], outputs: Sequence[Any], item: int = ITEM) -> int:
         """What has to be read and written at least, where a float takes `item` bytes."""
         if self.moved is not None:
             return self.moved(*shape) * item // ITEM
         read = inputs if self.reads is None else [inputs[i] for i in self.reads]
-        return sum(array.size * (item if is_float(array.dtype) else array.itemsize) for array in (*read, *outputs))
+        return sum(
+            array.size * (item if is_float(array.dtype) else array.itemsize) for array in (*read, *outputs)
+        )
 
     def start(self, ops: Ops, dtype: str, shape: Shape) -> Work:
         """The inputs on the device."""

@@ -1,5 +1,5 @@
-"""Attention, and softmax down the rows of sequences. The inputs of attention are there twice: rows one after another,
-which ours reads, and padded with a mask, for those that read them so."""
+"""Attention, and softmax down the rows of sequences. The inputs of attention are there twice: rows one after
+another, which ours reads, and padded with a mask, for those that read them so."""
 
 from __future__ import annotations
 

@@ -146,8 +146,8 @@ def _roofline(run: Run, device: str, rows: Sequence[Row], suffix: str) -> Captio
     axes.set_yscale("log")
     axes.legend(fontsize=8, loc="lower right")
     return canvas, (
-        "Each case's arithmetic beside what the machine can do: below the slanted lines memory is the limit (solid: "
-        "of large arrays, dashed: of the size that is copied fastest), below the level one arithmetic is."
+        "Each case's arithmetic beside what the machine can do: below the slanted lines memory is the limit "
+        "(solid: of large arrays, dashed: of the size that is copied fastest), below the level one arithmetic is."
     )
 
 

@@ -48,7 +48,7 @@ class WorkerProcess:
             stderr=self._stderr,
             env=environment,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the one that has the results
+            process_group=0,  # Ctrl-C is for the one that has the results
         )
         self._answers: SimpleQueue[str] = SimpleQueue()
         Thread(target=self._listen, daemon=True).start()

@@ -9,7 +9,7 @@ from typing import Any
 from triops.bench.cases.arrays import SEED, floats, host
 from triops.bench.cases.op import OpCase
 
-__all__ = ["DEPTH", "DIRS", "GATES", "RECURRENT", "pieces"]
+__all__ = ["DEPTH", "DIRS", "GATES", "RECURRENT", "pieces", "starts"]
 
 DEPTH, DIRS = 2, 2
 GATES = {"lstm": 4, "gru": 3}
@@ -46,18 +46,19 @@ def _flops(kind: str, count: int, nI: int, nO: int) -> float:
     return 2.0 * int(_sizes(count).sum()) * weights
 
 
-def _starts(kind: str, H: Any) -> tuple[Any, ...]:
+def starts(kind: str, H: Any) -> tuple[Any, ...]:
+    """The arguments that say what a network starts from, out of the starts of each sequence."""
     start = H[:, 0].reshape((DEPTH, DIRS, H.shape[2]))
     return (start, start) if kind == "lstm" else (start,)
 
 
 def _forward_backward(kind: str, ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    Y, state = getattr(ops, f"{kind}_forward_training")(params, *_starts(kind, H), X, sizes)
+    Y, state = getattr(ops, f"{kind}_forward_training")(params, *starts(kind, H), X, sizes)
     return Y, *getattr(ops, f"backprop_{kind}")(dY, sizes, params, state)[:2]
 
 
 def _inference(kind: str, ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    return getattr(ops, f"{kind}_forward_inference")(params, *_starts(kind, H), X, sizes)
+    return getattr(ops, f"{kind}_forward_inference")(params, *starts(kind, H), X, sizes)
 
 
 def _cases(kind: str) -> tuple[OpCase, ...]:

@@ -37,6 +37,7 @@ _STYLE = {
     "ytick.color": _INK,
     "grid.color": _LINE,
     "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
     "legend.frameon": False,
 }
 _WIDE, _HIGH = 6.4, 4.2  # inches, which the page scales

@@ -91,9 +91,9 @@ class Comparison:
 def compare(runs: Sequence[Run], baseline: str | None = None, tolerance: float = 0.05) -> Comparison:
     """Put runs beside the baseline: the one of that file or name, or the first.
 
-    A difference counts where the whole interval of the ratio is beyond `tolerance`. Cases are compared where
-    suite, name, version, shape, dtype, backend and device are the same, and both results are right. Raises
-    ArgumentError where there are fewer than two runs, no such baseline, or nothing to compare.
+    A difference counts where 1 is outside of the ratio's interval, and the ratio beyond `tolerance`. Cases are
+    compared where suite, name, version, shape, dtype, backend and device are the same, and both results are
+    right. Raises ArgumentError where there are fewer than two runs, no such baseline, or nothing to compare.
     """
     if len(runs) < 2:
         raise ArgumentError(f"compare takes two files or more, got {len(runs)}")
@@ -132,9 +132,9 @@ def _pair(base: Row, other: Row, tolerance: float) -> Pair:
     speed, interval = ratio_interval(other.medians, base.medians)
     if interval is None:
         verdict = "too few turns"
-    elif interval[0] > 1 + tolerance:
+    elif interval[0] > 1 and speed > 1 + tolerance:
         verdict = "faster"
-    elif interval[1] < 1 / (1 + tolerance):
+    elif interval[1] < 1 and speed < 1 / (1 + tolerance):
         verdict = "slower"
     else:
         verdict = "no difference"

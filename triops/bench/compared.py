@@ -99,7 +99,7 @@ def _described(name: str, comparison: Comparison) -> str:
 def _notes(other: Other, comparison: Comparison) -> Iterable[str]:
     yield (
         f"speed: times the baseline's, above 1 is faster; interval: with {CONFIDENCE:.0%}; no difference: the "
-        f"interval does not lie wholly beyond {comparison.tolerance:.0%}"
+        f"interval holds 1, or the speed is within {comparison.tolerance:.0%} of it"
     )
     counts: dict[str, int] = {}
     for pair in other.pairs:

@@ -139,8 +139,8 @@ def test_last_words_are_the_reason() -> None:
     worker = WorkerProcess()
     try:
         assert "AttributeError" in worker.ask("fly", limit_s=60)["error"]
-        worker._process.stdin.write("3\n")  # type: ignore[union-attr]
-        with pytest.raises(WorkerDied, match=r"exit status 1: AttributeError"):
+        worker._process.stdin.write("{\n")  # type: ignore[union-attr]
+        with pytest.raises(WorkerDied, match=r"exit status 1: json\.decoder\.JSONDecodeError"):
             worker.ask("look", limit_s=60)
     finally:
         worker.close()

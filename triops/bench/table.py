@@ -206,6 +206,8 @@ def _info_lines(info: dict[str, Any]) -> Iterable[tuple[str, str]]:
     else:
         cpu, memory, system = machine["cpu"], machine["memory"], machine["os"]
         yield "CPU", f"{cpu['model']} ({cpu['architecture']}), {_cores(cpu)}"
+        if cpu["caches"]:
+            yield "caches", ", ".join(map(_cache, cpu["caches"]))
         yield "instructions", " ".join(cpu["instruction_sets"]) or "none of note"
         limit = memory["cgroup_bytes"]
         yield (
@@ -229,6 +231,11 @@ def _info_lines(info: dict[str, Any]) -> Iterable[tuple[str, str]]:
         "current ops",
         f"{current['backend']} on {current['device']} ({chosen})" if current else info["current_reason"],
     )
+
+
+def _cache(cache: dict[str, Any]) -> str:
+    kind = "" if cache["type"] == "unified" else f" {cache['type']}"
+    return f"L{cache['level']}{kind} {_bytes(cache['bytes'])}"
 
 
 def _cores(cpu: dict[str, Any]) -> str:

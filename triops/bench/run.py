@@ -80,10 +80,7 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
     interrupted = False
     try:
         for turn in range(settings.pace.turns):
-            if (
-                turn * settings.processes // settings.pace.turns
-                != (turn - 1) * settings.processes // settings.pace.turns
-            ):
+            if turn % (settings.pace.turns // settings.processes) == 0:
                 for contestant in contestants:
                     progress(f"loading {contestant.target.where}", done, total)
                     contestant.start_afresh()

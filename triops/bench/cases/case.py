@@ -30,9 +30,9 @@ class Work:
     call: does it once, and returns the arrays that are to be waited for. inputs: what it reads, on the host.
     renew: makes new inputs before each call, for a case that consumes them. outputs: a call's results as float64
     on the host; references: the same from the formulas; compare: their difference. samples: how many rows, or
-    sequences, a call goes through. bytes_moved: what has to be read and written at least, given
-    the outputs; flops: what has to be
-    computed. found: what else there is to know, such as an accuracy, once outputs were asked for.
+    sequences, a call goes through. bytes_moved: what has to be read and written at least, given the outputs;
+    flops: what has to be computed. found: what else there is to know, such as an accuracy, once outputs were
+    asked for.
     """
 
     call: Callable[[], Any]

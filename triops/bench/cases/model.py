@@ -60,9 +60,7 @@ class ModelCase:
             inputs=leaves(X),
             # Of models of their own: the one that is timed may have been trained by then.
             outputs=lambda: ModelRun(self.build, shape, X, labels, ops, dtype).check(predicts),
-            references=lambda: ModelRun(self.build, shape, host_X, labels, formula_ops(), "float64").check(
-                predicts
-            ),
+            references=references,
             compare=compare_norms,
             bytes_moved=lambda outputs: ITEM_SIZES[dtype] * _sum_of_products(counts, _MOVED[self.passes]),
             flops=float(self.flops(*shape)) * (1 if self.passes == "predict" else 3),

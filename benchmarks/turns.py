@@ -1,29 +1,13 @@
-"""Whose turn it is, for how long, and what counts of it: shared by all that is measured here."""
+"""What everything that is measured here has in common: peers take turns, as `triops.bench.timing` has them."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 
-from triops.bench.timing import Spread, spread
+from triops.bench.timing import Pace, Spread, spread, take_turn
 
 __all__ = ["Pace", "Result", "take_turns"]
-
-_SAMPLE_S = 1e-4  # shorter calls are timed several at once
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long each peer is measured. What `triops.bench.timing.turns` says of long turns holds here: the first
-    `warm_s` of a turn, in which threads spread and another's threads stop spinning, does not count."""
-
-    turns: int
-    warm_s: float
-    turn_s: float
-    samples: int  # at least that many a turn
 
 
 @dataclass
@@ -45,35 +29,5 @@ def take_turns(
     seconds: dict[str, list[float]] = {name: [] for name in samplers}
     for _ in range(pace.turns):
         for name, sample in samplers.items():
-            seconds[name] += _turn(sample, pace, singly)
+            seconds[name] += take_turn(sample, pace, singly=singly).seconds
     return {name: spread(times) for name, times in seconds.items()}
-
-
-def _turn(sample: Callable[[int], float], pace: Pace, singly: bool) -> list[float]:
-    times: list[float] = []
-    with _no_garbage():
-        last = _warm(sample, pace.warm_s)
-        calls = 1 if singly else max(1, round(_SAMPLE_S / last))
-        stop = perf_counter() + pace.turn_s
-        while len(times) < pace.samples or perf_counter() < stop:
-            times.append(sample(calls))
-    return times
-
-
-def _warm(sample: Callable[[int], float], seconds: float) -> float:
-    """Run for that long; returns the least seconds of a call."""
-    stop = perf_counter() + seconds
-    least = sample(1)
-    while perf_counter() < stop:
-        least = min(least, sample(1))
-    return least
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

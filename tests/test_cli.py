@@ -12,12 +12,12 @@ import pytest
 import threadpoolctl
 
 import triops
-from tests.subject import ops_or_skip
+from tests.bench.samples import timed
 from triops import available_backends
-from triops.bench.results import from_json
+from triops.bench.results import from_json, to_json
 from triops.cli import main
 
-MEASURED = ("sklearn", "psutil", "cpuinfo")
+MEASURED = ("sklearn", "psutil", "cpuinfo", "jsonschema")
 
 
 def cli(
@@ -110,10 +110,13 @@ def test_info_without_psutil_tells_the_rest(
         (["--backend", "abacus"], "unknown backend 'abacus': choose one of"),
         (["--device", "cuda:99"], "no backend can use the device 'cuda:99'"),
         (["--backend", "numpy", "--device", "cpu:1"], "backend 'numpy' has no device 'cpu:1' here"),
-        (["--epochs", "0"], "epochs must be 1 or more, got 0"),
-        (["--batch-size", "-3"], "batch size must be from 1 to 1437"),
-        (["--learn-rate", "nan"], "learn rate must be a finite number above 0"),
-        (["--seed", "-1"], "seed must be 0 or more, got -1"),
+        (["--suite", "opera"], "unknown suite 'opera': choose from ops, layers, train, predict, overhead"),
+        (["--size", "small,huge"], "unknown size 'huge'"),
+        (["--dtype", "int8"], "unknown dtype 'int8'"),
+        (["--threads", "0"], "threads must be from 1 to"),
+        (["--filter", "no such case"], "no case has 'no such case' in its name"),
+        (["--batch-size", "3"], "batch sizes are for a model of one's own"),
+        (["--model", "nothing"], "a model is given as package.module:function, got 'nothing'"),
         (["--output", "."], "cannot write .: it is a folder"),
         (["--output", "no/such/folder/run.json"], "cannot write no/such/folder/run.json"),
     ],
@@ -121,13 +124,14 @@ def test_info_without_psutil_tells_the_rest(
 def test_wrong_input_is_one_line_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
+    need(*MEASURED)
     code, out, err = cli(monkeypatch, capsys, "bench", "run", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"triops: {message}")
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--colour", "red"], ["more"]])
+@pytest.mark.parametrize("arguments", [["--threads", "many"], ["--colour", "red"], ["more"]])
 def test_what_is_no_option_or_no_number_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -148,65 +152,47 @@ def test_a_backend_that_is_not_here_says_what_to_install(
     assert err == f"triops: {' '.join(status.reason.split())}\n"
 
 
-def test_without_scikit_learn_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    code, _, err = cli(monkeypatch, capsys, "bench", "run", "--backend", "numpy")
-    assert code == 2
-    assert "pip install 'triops[bench]'" in err
-    assert err.count("\n") == 1
-
-
 def test_a_run_prints_a_table_and_writes_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     need(*MEASURED)
     path = tmp_path / "run.json"
-    code, out, err = cli(
-        monkeypatch, capsys, "bench", "run", "--backend", "numpy", "--epochs", "1", "--output", str(path)
-    )
+    arguments = ["--backend", "numpy", "--quick", "--filter", "relu_call,digits", "--size", "small"]
+    code, out, _ = cli(monkeypatch, capsys, "bench", "run", *arguments, "--output", str(path))
     assert code == 0
-    results = from_json(path.read_text())
-    (row,) = results.rows
-    assert row.accuracy is not None
-    assert row.difference is not None
-    assert row.step_s is not None
-    cells = next(line.split() for line in out.splitlines() if line.startswith("numpy"))
-    assert cells[:2] == ["numpy", "cpu:0"]
-    assert cells[5:] == ["1.00", f"{row.accuracy:.1%}", f"{row.difference:.1e}"]
-    assert float(cells[3]) == pytest.approx(1e3 * row.step_s.median_s, rel=0.01)
-    assert err.startswith("training 11 steps on each of numpy cpu:0\n")
+    assert all(len(line) <= 80 for line in out.splitlines())
+    digits, relu = from_json(path.read_text()).rows
+    assert (digits.case, relu.case) == ("digits", "relu_call")
+    cells = next(line.split() for line in out.splitlines() if line.startswith("relu_call 1x8"))
+    assert relu.median_s is not None
+    assert cells[2] == "numpy"
+    assert float(cells[5]) == pytest.approx(1e6 * relu.median_s, rel=0.01)
+    assert f"accuracy {digits.found['accuracy']:.1%}" in " ".join(out.split())
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_backend_that_fails_is_exit_status_1(
+def test_a_case_that_fails_is_exit_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need(*MEASURED)
-    from triops.bench.digits import DigitsTraining
-
-    def breaks(self: DigitsTraining, number: int) -> float:
-        raise RuntimeError("the device is gone")
-
-    monkeypatch.setattr(DigitsTraining, "step", breaks)
-    code, out, _ = cli(monkeypatch, capsys, "bench", "run", "--backend", "numpy", "--epochs", "1")
+    arguments = ["--backend", "numpy", "--quick", "--filter", "relu_call", "--dtype", "bfloat16"]
+    code, out, _ = cli(monkeypatch, capsys, "bench", "run", *arguments)
     assert code == 1
-    assert "numpy cpu:0 failed after 0 steps: RuntimeError: the device is gone" in " ".join(out.split())
+    assert "relu_call failed on numpy cpu:0: " in " ".join(out.split())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_prints_and_writes_what_is_done(tmp_path: Path) -> None:
     need(*MEASURED)
     path = tmp_path / "run.json"
-    command = ["bench", "run", "--backend", "numpy", "--epochs", "1000000", "--output", str(path)]
+    command = ["bench", "run", "--backend", "numpy", "--suite", "ops", "--output", str(path)]
     with subprocess.Popen(
         [sys.executable, "-m", "triops", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        for line in process.stderr:  # the second line comes after the first second of training
-            if "done" in line:
+        for line in process.stderr:
+            if "done" in line and not line.startswith("0%"):
                 break
         process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + 30
@@ -214,10 +200,10 @@ def test_ctrl_c_prints_and_writes_what_is_done(tmp_path: Path) -> None:
         assert process.wait(deadline - time.monotonic()) == 130
         assert "Traceback" not in process.stderr.read()
     results = from_json(path.read_text())
-    (row,) = results.rows
     assert results.interrupted
-    assert 0 < row.steps < results.steps
-    assert f"numpy cpu:0 was stopped after {row.steps} of {results.steps} steps" in " ".join(out.split())
+    done = sum(len(row.turns) for row in results.rows)
+    assert 0 < done < 12 * len(results.rows)
+    assert f"stopped by hand after {done} of {12 * len(results.rows)} turns" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("statement", ["import triops", "import triops.bench.run, triops.bench.info"])
@@ -227,13 +213,59 @@ def test_the_library_does_not_load_what_only_the_command_line_needs(statement: s
     assert done.stdout.strip() == "set()"
 
 
-def test_every_backend_that_is_here_is_measured_by_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def saved(path: Path, name: str, factor: float) -> str:
+    file = path / f"{name}.json"
+    file.write_text(to_json(timed(name, factor, 1)))
+    return str(file)
+
+
+def test_compare_is_a_gate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    need(*MEASURED)
-    ops_or_skip("jax")
-    code, out, _ = cli(monkeypatch, capsys, "bench", "run", "--epochs", "1")
+    need("jsonschema")
+    base, same, slow = (saved(tmp_path, name, factor) for name, factor in (("a", 1), ("b", 1), ("c", 1.4)))
+    code, out, err = cli(monkeypatch, capsys, "bench", "compare", base, same, "--fail-below", "0.9")
+    assert (code, err) == (0, "")
+    assert "of 5 cases: 5 no difference" in out
+    code, out, err = cli(monkeypatch, capsys, "bench", "compare", base, slow, "--fail-below", "0.9")
+    assert code == 1
+    assert "c: relu 4000x288 float32 on numpy cpu:0 has 0.7" in err
+    assert out.count("slower") == 6
+    code, out, err = cli(monkeypatch, capsys, "bench", "compare", base, slow, "--baseline", "c", "--csv")
     assert code == 0
-    starts = [line.split()[0] for line in out.splitlines() if line]
-    for name, status in available_backends().items():
-        assert (name in starts) or not status.available
+    assert out.count(",faster") == 5
+    assert cli(monkeypatch, capsys, "bench", "compare", base, slow, "--markdown")[1].count("| slower |") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "a.json"], "compare takes two files or more"),
+        (["compare", "a.json", "none.json"], "cannot read none.json: No such file or directory"),
+        (["compare", "a.json", "damaged.json"], "damaged.json: not a benchmark's results: this is no JSON"),
+        (["compare", "a.json", "a.json", "--baseline", "b"], "no file is named 'b'"),
+        (["compare", "a.json", "a.json", "--csv", "--markdown"], "--markdown and --csv exclude each other"),
+        (["report", "a.json", "--html", "no/such/folder/page.html"], "cannot write no/such/folder/page.html"),
+    ],
+)
+def test_wrong_files_are_one_line_on_stderr(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    need("jsonschema")
+    saved(tmp_path, "a", 1.0)
+    (tmp_path / "damaged.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli(monkeypatch, capsys, "bench", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"triops: {message}")
+    assert err.count("\n") == 1
+
+
+def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = cli(monkeypatch, capsys, "bench", "schema")
+    assert code == 0
+    assert json.loads(out)["properties"]["format"] == {"const": 2}

@@ -1,23 +1,15 @@
-"""Activations: a row each, from which a case for the op and one for its gradient come."""
+"""Activations: a row each, from which the peers' functions for the op and for its gradient come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from benchmarks.ops.case import Case, floats
-from triops import get_ops
+from benchmarks.ops.case import Peers
 from triops.ops.activations import GRADIENT_READS
 
-__all__ = ["ACTIVATIONS", "ELEMENTWISE"]
-
-ELEMENTWISE = {"small": [(20, 96)], "typical": [(4000, 288)], "large": [(32000, 288)]}
-
-_SIMPLE, _EXP = 3, 16  # floating-point operations an entry: some arithmetic, or a polynomial for exp
-_GRID = 1024
+__all__ = ["ACTIVATIONS"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,6 @@ class Activation:
     torch_gradient: Callable[..., Any] | None = None  # what autograd runs
     jax_gradient: Callable[..., Any] | None = None  # for those that read Y; the others go by vjp
     thinc: bool = True  # Thinc has it, under the same name
-    flops: int = _EXP
 
 
 def _clip(low: float, high: float, slope: float = 1.0, offset: float = 0.0) -> Callable[..., Any]:
@@ -44,31 +35,27 @@ _ROWS = (
         lambda t, X: t.relu(X),
         lambda t, dY, X, Y: t.ops.aten.threshold_backward(dY, Y, 0.0),
         lambda j, dY, X, Y: j.numpy.where(Y > 0, dY, 0),
-        flops=_SIMPLE,
     ),
     Activation(
         "relu_k",
         lambda j, X: j.nn.relu6(X),
         lambda t, X: t.nn.functional.relu6(X),
         lambda t, dY, X, Y: t.ops.aten.hardtanh_backward(dY, X, 0.0, 6.0),
-        flops=_SIMPLE,
     ),
-    Activation("clipped_linear", _clip(0.0, 1.0), flops=_SIMPLE),
-    Activation("hard_sigmoid", _clip(0.0, 1.0, 0.2, 0.5), flops=_SIMPLE),
+    Activation("clipped_linear", _clip(0.0, 1.0)),
+    Activation("hard_sigmoid", _clip(0.0, 1.0, 0.2, 0.5)),
     Activation(
         "hard_tanh",
         lambda j, X: j.nn.hard_tanh(X),
         lambda t, X: t.nn.functional.hardtanh(X),
         lambda t, dY, X, Y: t.ops.aten.hardtanh_backward(dY, X, -1.0, 1.0),
-        flops=_SIMPLE,
     ),
-    Activation("hard_swish", lambda j, X: X * _clip(0.0, 1.0, 0.2, 0.5)(j, X), flops=_SIMPLE),
+    Activation("hard_swish", lambda j, X: X * _clip(0.0, 1.0, 0.2, 0.5)(j, X)),
     Activation(
         "hard_swish_mobilenet",
         lambda j, X: j.nn.hard_swish(X),
         lambda t, X: t.nn.functional.hardswish(X),
         lambda t, dY, X, Y: t.ops.aten.hardswish_backward(dY, X),
-        flops=_SIMPLE,
     ),
     Activation(
         "sigmoid",
@@ -91,7 +78,7 @@ _ROWS = (
         lambda t, X: t.nn.functional.silu(X),
         lambda t, dY, X, Y: t.ops.aten.silu_backward(dY, X),
     ),
-    Activation("dish", lambda j, X: 0.5 * X * (X * j.lax.rsqrt(1 + X * X) + 1), flops=3 * _SIMPLE),
+    Activation("dish", lambda j, X: 0.5 * X * (X * j.lax.rsqrt(1 + X * X) + 1)),
     Activation(
         "mish",
         lambda j, X: j.nn.mish(X),
@@ -128,60 +115,26 @@ _ROWS = (
 )
 
 
-def _points(*shape: int) -> Any:
-    """Numbers around 0, each between two points of a grid: all bends lie on the grid, and which side of one an
-    entry is on must not hang on rounding."""
-    return (np.floor(2 * floats(*shape) * _GRID) + np.float32(0.5)) / np.float32(_GRID)
-
-
-def _forward(row: Activation) -> Case:
+def _forward(row: Activation) -> Peers:
     name = row.name
-    return Case(
-        name,
-        ELEMENTWISE,
-        lambda *shape: [_points(*shape)],
-        triops=lambda ops, X: getattr(ops, name)(X),
-        thinc=(lambda ops, X: getattr(ops, name)(X)) if row.thinc else None,
-        torch=row.torch,
-        jax=row.jax,
-        flops=lambda n, width: row.flops * n * width,
-    )
+    return Peers((lambda ops, X: getattr(ops, name)(X)) if row.thinc else None, row.torch, row.jax)
 
 
-def _gradient(row: Activation) -> Case:
+def _gradient(row: Activation) -> Peers:
     backprop, reads_y = f"backprop_{row.name}", GRADIENT_READS[row.name] == "Y"
 
-    def inputs(*shape: int) -> list[Any]:
-        X = _points(*shape)
-        Y = getattr(get_ops("numpy"), row.name)(X.astype("float64")).astype("float32")
-        return [floats(*shape, seed=1), X, Y]
-
-    def ours(ops: Any, dY: Any, X: Any, Y: Any) -> Any:
+    def thinc(ops: Any, dY: Any, X: Any, Y: Any) -> Any:
+        if row.name == "swish":  # it alone reads both
+            return ops.backprop_swish(dY, X, Y)
         return getattr(ops, backprop)(dY, Y if reads_y else X)
 
     def by_vjp(j: Any, dY: Any, X: Any, Y: Any) -> Any:
         return j.vjp(lambda X: row.jax(j, X), X)[1](dY)[0]
 
-    # Thinc's swish alone reads both.
-    both = (lambda ops, dY, X, Y: ops.backprop_swish(dY, X, Y)) if row.name == "swish" else ours
-    return Case(
-        backprop,
-        ELEMENTWISE,
-        inputs,
-        triops=ours,
-        thinc=both if row.thinc else None,
-        torch=row.torch_gradient,
-        jax=row.jax_gradient or by_vjp,
-        # From Y there is no exp to take again.
-        flops=lambda n, width: ((0 if reads_y else row.flops) + _SIMPLE) * n * width,
-        reads=(0, 2 if reads_y else 1),
-    )
+    return Peers(thinc if row.thinc else None, row.torch_gradient, row.jax_gradient or by_vjp)
 
 
-def _cases() -> Iterator[Case]:
-    for row in _ROWS:
-        yield _forward(row)
-        yield _gradient(row)
-
-
-ACTIVATIONS = tuple(_cases())
+ACTIVATIONS: dict[str, Peers] = {
+    **{row.name: _forward(row) for row in _ROWS},
+    **{f"backprop_{row.name}": _gradient(row) for row in _ROWS},
+}

@@ -12,8 +12,10 @@ import numpy as np
 from benchmarks.ops.case import Case
 from benchmarks.ops.ceilings import Ceilings
 from benchmarks.ops.peers import OURS, Peer
-from benchmarks.turns import Pace, Result, take_turns
-from triops import get_ops
+from benchmarks.turns import Result, take_turns
+from triops.bench.cases.arrays import formula_ops, widened
+from triops.bench.cases.op import listed
+from triops.bench.timing import Pace
 
 __all__ = ["FULL", "QUICK", "Row", "measure"]
 
@@ -53,29 +55,29 @@ def measure(
     case: Case, size: str, shape: tuple[int, ...], peers: Sequence[Peer], ceilings: Ceilings, pace: Pace
 ) -> Row:
     """A row, with a result for each peer that has the op."""
-    inputs = case.inputs(*shape)
-    references = _as_float64(case.triops(get_ops("numpy"), *map(_widened, inputs)), np.asarray)
-    row = Row(case.name, size, shape, flops=float(case.flops(*shape)))
+    inputs = case.op.inputs(*shape)
+    references = _as_float64(case.triops(formula_ops(), *map(widened, inputs)), np.asarray)
+    row = Row(case.name, size, shape, flops=float(case.op.flops(*shape)))
     runners = {}
     for peer in peers:
         function = peer.bind(case)
         if function is None:
             continue
         result = row.results[peer.name] = Result()
-        runner = _Runner(peer, function, inputs, case.consumes)
+        runner = _Runner(peer, function, inputs, case.op.consumes)
         try:
             outputs = runner.once()
             arrays = _as_float64(outputs, peer.numpy)
         except Exception as error:  # a peer's own failure must not end the run
             result.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
             continue
-        result.difference = case.compare(arrays, references)
-        result.wrong = not result.difference <= case.tolerance
+        result.difference = case.op.compare(arrays, references)
+        result.wrong = not result.difference <= case.op.tolerance
         runners[peer.name] = runner
         if peer.name == OURS:
-            row.bytes_moved = case.bytes_moved(shape, inputs, _listed(outputs))
+            row.bytes_moved = case.op.bytes_moved(shape, inputs, listed(outputs))
     samplers = {name: runner.sample for name, runner in runners.items()}
-    for name, call_s in take_turns(samplers, pace, singly=case.consumes).items():
+    for name, call_s in take_turns(samplers, pace, singly=case.op.consumes).items():
         row.results[name].call_s = call_s
     _relate(row, ceilings)
     return row
@@ -124,13 +126,5 @@ class _Runner:
         return arrays
 
 
-def _listed(outputs: Any) -> list[Any]:
-    return list(outputs) if isinstance(outputs, tuple | list) else [outputs]
-
-
 def _as_float64(outputs: Any, to_numpy: Callable[[Any], Any]) -> list[Any]:
-    return [np.array(to_numpy(output), dtype="float64") for output in _listed(outputs)]
-
-
-def _widened(array: Any) -> Any:
-    return array.astype("float64") if array.dtype == "float32" else array
+    return [np.array(to_numpy(output), dtype="float64") for output in listed(outputs)]

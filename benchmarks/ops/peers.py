@@ -62,7 +62,7 @@ def _thinc() -> Peer:
     from thinc.backends import NumpyOps
 
     ops = NumpyOps()
-    return Peer("thinc", thinc.__version__, lambda case: _first(case.thinc, ops))
+    return Peer("thinc", thinc.__version__, lambda case: _first(case.peers.thinc, ops))
 
 
 def _torch() -> Peer:
@@ -73,7 +73,7 @@ def _torch() -> Peer:
     return Peer(
         "torch",
         torch.__version__,
-        lambda case: _first(case.torch, torch),
+        lambda case: _first(case.peers.torch, torch),
         torch.from_numpy,
         lambda tensor: tensor.numpy(),
     )
@@ -85,7 +85,7 @@ def _jax() -> Peer:
     cpu = jax.devices("cpu")[0]
 
     def bind(case: Case) -> Callable[..., Any] | None:
-        function = _first(case.jax, jax)
+        function = _first(case.peers.jax, jax)
         return None if function is None else jax.jit(function)
 
     return Peer(

@@ -1,5 +1,5 @@
-"""LSTM and GRU of two layers in two directions, over a batch of sequences of 5 to 40 rows: inference, and forward
-and backward. Thinc's gradients are wrong, and so only its output is compared."""
+"""LSTM and GRU of two layers in two directions: inference, and forward and backward. Thinc's gradients are wrong,
+and so only its output is compared."""
 
 from __future__ import annotations
 
@@ -7,81 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ops.case import SEED, Case, floats
+from benchmarks.ops.case import Peers
+from triops.bench.cases.recurrent import DEPTH, DIRS, GATES, pieces, starts
 
 __all__ = ["RECURRENT"]
 
-_DEPTH, _DIRS = 2, 2
-_GATES = {"lstm": 4, "gru": 3}
 _ORDER = {"lstm": [1, 0, 3, 2], "gru": [0, 1, 2]}  # PyTorch's gates in our order
-_SHAPES = {"small": [(4, 32, 16)], "typical": [(64, 128, 64)], "large": [(64, 128, 128)]}  # sequences, nI, nO
-
-
-def _sizes(count: int) -> Any:
-    lengths = np.random.default_rng(SEED).integers(5, 41, count)
-    return (lengths > np.arange(lengths.max())[:, None]).sum(axis=1, dtype="int32")
-
-
-def _pieces(kind: str, nI: int, nO: int) -> list[tuple[int, ...]]:
-    """The shapes of Wx, bx, Wh, bh by layer and direction."""
-    wide = _GATES[kind] * nO
-    return [
-        shape
-        for columns in [nI] * _DIRS + [_DIRS * nO] * ((_DEPTH - 1) * _DIRS)
-        for shape in ((wide, columns), (wide,), (wide, nO), (wide,))
-    ]
-
-
-def _inputs(kind: str, count: int, nI: int, nO: int) -> list[Any]:
-    sizes = _sizes(count)
-    rows = int(sizes.sum())
-    params = 0.1 * floats(sum(int(np.prod(shape)) for shape in _pieces(kind, nI, nO)), seed=1)
-    starts = np.zeros((_DEPTH * _DIRS, count, nO), "float32")  # of each sequence, as PyTorch has it
-    return [floats(rows, nI), sizes, params, starts, floats(rows, _DIRS * nO, seed=2)]
-
-
-def _flops(kind: str, count: int, nI: int, nO: int) -> float:
-    """Of the matrix products of a forward pass."""
-    weights = sum(shape[0] * shape[1] for shape in _pieces(kind, nI, nO) if len(shape) == 2)
-    return 2.0 * int(_sizes(count).sum()) * weights
-
-
-def _starts(kind: str, H: Any) -> tuple[Any, ...]:
-    start = H[:, 0].reshape((_DEPTH, _DIRS, H.shape[2]))
-    return (start, start) if kind == "lstm" else (start,)
-
-
-def _triops(kind: str, ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    Y, state = getattr(ops, f"{kind}_forward_training")(params, *_starts(kind, H), X, sizes)
-    return Y, *getattr(ops, f"backprop_{kind}")(dY, sizes, params, state)[:2]
-
-
-def _triops_inference(kind: str, ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    return getattr(ops, f"{kind}_forward_inference")(params, *_starts(kind, H), X, sizes)
 
 
 def _thinc(ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    Y, state = ops.lstm_forward_training(params, *_starts("lstm", H), X, sizes)
+    Y, state = ops.lstm_forward_training(params, *starts("lstm", H), X, sizes)
     ops.backprop_lstm(dY.copy(), sizes, params, state)
     return Y
 
 
 def _thinc_inference(ops: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) -> Any:
-    return ops.lstm_forward_inference(params, *_starts("lstm", H), X, sizes)
+    return ops.lstm_forward_inference(params, *starts("lstm", H), X, sizes)
 
 
 def _gates_in(kind: str, W: Any, order: Any) -> Any:
-    return W.reshape(_GATES[kind], -1, *W.shape[1:])[order].reshape(W.shape)
+    return W.reshape(GATES[kind], -1, *W.shape[1:])[order].reshape(W.shape)
 
 
 def _torch_forward(kind: str, t: Any, X: Any, sizes: Any, weights: Any, H: Any) -> Any:
     starts = (H, H) if kind == "lstm" else H
     network = getattr(t, kind)
-    return network(X, sizes.long(), starts, weights, True, _DEPTH, 0.0, True, _DIRS == 2)[0]
+    return network(X, sizes.long(), starts, weights, True, DEPTH, 0.0, True, DIRS == 2)[0]
 
 
 def _torch_weights(kind: str, X: Any, params: Any, H: Any) -> list[Any]:
-    shapes = _pieces(kind, X.shape[1], H.shape[2])
+    shapes = pieces(kind, X.shape[1], H.shape[2])
     parts = params.split([int(np.prod(shape)) for shape in shapes])
     order = np.argsort(_ORDER[kind]).tolist()
     ours = [_gates_in(kind, part.reshape(shape), order) for part, shape in zip(parts, shapes, strict=True)]
@@ -113,7 +68,7 @@ def _jax_forward(kind: str, j: Any, X: Any, params: Any, sizes: Any, H: Any) -> 
     spread = np_.clip((ends - sizes)[:, None] + np_.arange(count), 0, len(X) - 1)
     step_of = np_.searchsorted(ends, np_.arange(len(X)), side="right")
     packed = step_of * count + np_.arange(len(X)) - (ends - sizes)[step_of]
-    shapes, at = iter(_pieces(kind, X.shape[1], nO)), 0
+    shapes, at = iter(pieces(kind, X.shape[1], nO)), 0
 
     def cell(before: Any, xs: Any, Wh: Any, bh: Any) -> Any:
         a, here = xs
@@ -128,9 +83,9 @@ def _jax_forward(kind: str, j: Any, X: Any, params: Any, sizes: Any, H: Any) -> 
         after = tuple(np_.where(here[:, None], new, old) for new, old in zip(after, before, strict=True))
         return after, after[0]
 
-    for i in range(_DEPTH):
+    for i in range(DEPTH):
         outputs = []
-        for d in range(_DIRS):
+        for d in range(DIRS):
             weights = []
             for _ in range(4):
                 shape = next(shapes)
@@ -138,8 +93,8 @@ def _jax_forward(kind: str, j: Any, X: Any, params: Any, sizes: Any, H: Any) -> 
                 weights.append(params[at : at + size].reshape(shape))
                 at += size
             Wx, bx, Wh, bh = weights
-            steps = (X @ Wx.T + bx).reshape(len(X), _GATES[kind], nO)[spread]
-            start = (H[_DIRS * i + d],) * (2 if kind == "lstm" else 1)
+            steps = (X @ Wx.T + bx).reshape(len(X), GATES[kind], nO)[spread]
+            start = (H[DIRS * i + d],) * (2 if kind == "lstm" else 1)
             step = lambda before, xs, Wh=Wh, bh=bh: cell(before, xs, Wh, bh)  # noqa: E731
             Y = j.lax.scan(step, start, (steps, there), reverse=d == 1)[1]
             outputs.append(Y.reshape(-1, nO)[packed])
@@ -152,33 +107,19 @@ def _jax(kind: str, j: Any, X: Any, sizes: Any, params: Any, H: Any, dY: Any) ->
     return Y, *backward(dY)
 
 
-def _cases(kind: str) -> tuple[Case, ...]:
-    def inputs(*shape: int) -> list[Any]:
-        return _inputs(kind, *shape)
-
-    return (
-        Case(
-            f"{kind}_inference",
-            _SHAPES,
-            inputs,
-            triops=lambda *args: _triops_inference(kind, *args),
+def _peers(kind: str) -> dict[str, Peers]:
+    return {
+        f"{kind}_inference": Peers(
             thinc=_thinc_inference if kind == "lstm" else None,
             torch=lambda *args: _torch_inference(kind, *args),
             jax=lambda j, X, sizes, params, H, dY: _jax_forward(kind, j, X, params, sizes, H),
-            reads=(0, 1, 2),
-            flops=lambda *shape: _flops(kind, *shape),
         ),
-        Case(
-            f"{kind}_forward_backward",
-            _SHAPES,
-            inputs,
-            triops=lambda *args: _triops(kind, *args),
+        f"{kind}_forward_backward": Peers(
             thinc=_thinc if kind == "lstm" else None,
             torch=lambda *args: _torch(kind, *args),
             jax=lambda *args: _jax(kind, *args),
-            flops=lambda *shape: 3 * _flops(kind, *shape),
         ),
-    )
+    }
 
 
-RECURRENT: tuple[Case, ...] = (*_cases("lstm"), *_cases("gru"))
+RECURRENT: dict[str, Peers] = {**_peers("lstm"), **_peers("gru")}

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import threadpoolctl
 
-from triops.bench.machine import blas_hint, describe_gpus, describe_machine, describe_threads
+from triops.bench.machine import (
+    blas_hint,
+    describe_caches,
+    describe_gpus,
+    describe_machine,
+    describe_threads,
+)
 from triops.errors import BackendUnavailable
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="compares with Linux's /proc")
@@ -61,6 +67,22 @@ def test_cpu_and_memory_are_those_in_proc(machine: dict[str, Any]) -> None:
         assert ("avx512f" in machine["cpu"]["instruction_sets"]) == ("avx512f" in known["flags"].split())
     total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
     assert machine["memory"]["total_bytes"] == int(total.split()[1]) * 1024
+
+
+def test_caches_are_read_from_the_system(tmp_path: Path) -> None:
+    for index, (level, kind, size, shared) in enumerate(
+        [("1", "Data", "32K", "0,64"), ("2", "Unified", "1M", "0"), ("3", "Unified", "32768K", "0-7,64-71")]
+    ):
+        folder = tmp_path / f"index{index}"
+        folder.mkdir()
+        for name, text in (("level", level), ("type", kind), ("size", size), ("shared_cpu_list", shared)):
+            (folder / name).write_text(f"{text}\n")
+    assert describe_caches(tmp_path) == [
+        {"level": 1, "type": "data", "bytes": 2**15, "shared_by": 2},
+        {"level": 2, "type": "unified", "bytes": 2**20, "shared_by": 1},
+        {"level": 3, "type": "unified", "bytes": 2**25, "shared_by": 16},
+    ]
+    assert describe_caches(tmp_path / "none") is None
 
 
 @LINUX
@@ -145,7 +167,8 @@ class Nvml(types.ModuleType):
 def test_gpus_are_described(monkeypatch: pytest.MonkeyPatch, memory: int | None) -> None:
     nvml = Nvml(memory=memory)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    assert describe_gpus() == [{"name": "NVIDIA Something", "memory_bytes": memory, "driver": "580.1"}]
+    unknown = dict.fromkeys(("power_limit_w", "max_sm_mhz", "throttled_for"))
+    assert describe_gpus() == [{"name": "NVIDIA Something", "memory_bytes": memory, "driver": "580.1", **unknown}]
     assert not nvml.open
 
 

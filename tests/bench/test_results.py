@@ -2,66 +2,43 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from triops.bench.results import FORMAT, Results, Row, from_json, to_json
-from triops.bench.timing import Spread
-from triops.errors import LoadError
+from tests.bench.samples import RELU, RUN
+from triops.bench.results import FORMAT, from_json, read_run, run_schema, to_json
+from triops.errors import ArgumentError, LoadError
 
-NUMPY = Row(
-    backend="numpy",
-    device="cpu:0",
-    versions={"numpy": "2.0"},
-    steps=1100,
-    first_step_s=0.002,
-    step_s=Spread(0.0004, 0.00039, 0.00041, 552),
-    samples_per_s=320_000.0,
-    speed=1.0,
-    accuracy=0.983,
-    difference=6.7e-7,
-)
-BROKEN = Row(backend="jax", device="cuda:0", versions={}, steps=3, error="RuntimeError: out of memory")
-RESULTS = Results(
-    case="digits",
-    title="digits: a perceptron",
-    settings={"epochs": 100, "batch_size": 128, "learn_rate": 0.003, "seed": 0},
-    steps=1100,
-    compared_steps=10,
-    started="2026-01-02T03:04:05+00:00",
-    load_average=0.1,
-    interrupted=False,
-    software={"triops": "0.1.0", "python": "3.11.7"},
-    machine={
-        "cpu": {
-            "model": "Some CPU",
-            "physical_cores": 2,
-            "logical_cores": 4,
-            "usable_cores": 4,
-            "cgroup_cpus": None,
-        },
-        "gpus": [{"name": "Some GPU", "memory_bytes": 2**33, "driver": "1"}],
-        "threads": {"settings": {}, "pools": []},
-    },
-    left_out={"cupy": "it needs a GPU: pip install 'triops[cupy-cuda13x]'"},
-    rows=(NUMPY, BROKEN),
-)
+jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
 
 def test_round_trip() -> None:
-    assert from_json(to_json(RESULTS)) == RESULTS
+    assert replace(from_json(to_json(RUN)), name="base") == RUN
 
 
-def test_the_format_is_numbered_and_times_are_seconds() -> None:
-    content = json.loads(to_json(RESULTS))
-    assert content["format"] == FORMAT == 1
-    assert content["rows"][0]["step_s"]["median_s"] == 0.0004
-    assert content["rows"][1]["step_s"] is None
+def test_the_schema_is_one_and_describes_what_is_written() -> None:
+    jsonschema.Draft202012Validator.check_schema(run_schema())
+    content = json.loads(to_json(RUN))
+    jsonschema.validate(content, run_schema())
+    assert content["format"] == FORMAT == run_schema()["properties"]["format"]["const"]
+    summary = content["rows"][0]["summary"]
+    assert summary["low_s"] <= summary["median_s"] == RELU.median_s <= summary["high_s"]
+    assert content["rows"][5]["summary"]["median_s"] is None
+
+
+def test_what_follows_from_the_turns() -> None:
+    assert RELU.median_s == sorted(RELU.medians)[4]
+    assert RELU.share == pytest.approx(0.4, rel=0.1)
+    assert not RELU.wrong
+    assert replace(RELU, difference=1.0).wrong
+    assert replace(RELU, difference=None).wrong
+    assert not replace(RELU, difference=None, turns=()).wrong
 
 
 def test_numbers_that_json_lacks_are_refused() -> None:
     with pytest.raises(ValueError):
-        to_json(replace(RESULTS, rows=(replace(NUMPY, difference=float("nan")),)))
+        to_json(replace(RUN, rows=(replace(RELU, difference=float("nan")),)))
 
 
 @pytest.mark.parametrize(
@@ -70,13 +47,28 @@ def test_numbers_that_json_lacks_are_refused() -> None:
         ("", "no JSON"),
         ("[]", "not a benchmark's results"),
         ("{}", "not a benchmark's results"),
-        ('{"format": 2}', "have format 2, this triops reads 1"),
-        ('{"format": 1}', "damaged"),
-        ('{"format": 1, "rows": [1]}', "damaged"),
-        (to_json(RESULTS).replace('"case"', '"cage"'), "damaged"),
-        (to_json(RESULTS).replace('"device"', '"devise"'), "damaged"),
+        ('{"format": 1}', "have format 1, this triops reads 2"),
+        ('{"format": 2}', "damaged: .* required property"),
+        ('{"format": 2, "rows": [1]}', "damaged"),
+        (to_json(RUN).replace('"case"', '"cage"'), r"damaged: .* in rows\[\d\]"),
+        (to_json(RUN).replace('"median_s": 0', '"median_s": -0'), r"damaged: .* in rows\[\d\]"),
+        (to_json(RUN)[: len(to_json(RUN)) // 2], "no JSON"),
     ],
 )
 def test_what_is_no_result_is_refused(text: str, message: str) -> None:
     with pytest.raises(LoadError, match=message):
         from_json(text)
+
+
+def test_a_file_gives_its_name_and_errors_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    with pytest.raises(ArgumentError, match=r"cannot read .*mine\.json"):
+        read_run(path)
+    path.write_text(to_json(RUN))
+    assert read_run(path).name == "mine"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LoadError, match=r"mine\.json: not a benchmark's results: this is no text"):
+        read_run(path)
+    path.write_text("[]")
+    with pytest.raises(LoadError, match=r"mine\.json: not a benchmark's results"):
+        read_run(path)

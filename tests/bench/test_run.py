@@ -1,205 +1,212 @@
-"""Small real runs: backends agree, errors and Ctrl-C keep what is done."""
+"""Small real runs: backends agree with the formulas, and errors, deaths and Ctrl-C keep what is done."""
 
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
 import sys
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.subject import FormulaBackend, ops_or_skip
-from triops import Ops, get_ops
-from triops.backends.numpy import NumpyBackend
-from triops.bench.digits import Digits, DigitsSettings, DigitsTraining
-from triops.bench.results import Results, Row, from_json, to_json
-from triops.bench.run import run
+from tests.subject import ops_or_skip
+from triops.bench import run as running
+from triops.bench.process import WorkerDied, WorkerProcess, check_threads
+from triops.bench.results import Run, Target, from_json, to_json
+from triops.bench.run import Plan, look_around, run
+from triops.bench.settings import Settings
 from triops.errors import ArgumentError, BackendUnavailable
 
-for module in ("sklearn", "psutil", "cpuinfo"):
+for module in ("sklearn", "psutil", "cpuinfo", "jsonschema"):
     pytest.importorskip(module, reason=f"{module} is not installed")
 
 
-@pytest.fixture(scope="module")
-def case() -> Digits:
-    return Digits(DigitsSettings(epochs=2))
-
-
-@pytest.fixture
-def other() -> Ops:
-    """A second contestant that every machine has."""
-    return Ops(FormulaBackend(NumpyBackend.devices()[0]))
-
-
-def quiet(ops: Ops, steps: int) -> None:
+def quiet(what: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def trained(case: Digits, everyone: list[Ops], progress: Any = quiet) -> Results:
-    return run(case, everyone, progress)
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return look_around(["numpy"])
 
 
-def check_row(row: Row, case: Digits) -> None:
-    assert row.error is None
-    assert row.steps == case.steps == 22
-    assert row.first_step_s is not None
-    assert row.first_step_s > 0
-    assert row.step_s is not None
-    assert 0 < row.step_s.lower_quartile_s <= row.step_s.median_s <= row.step_s.upper_quartile_s
-    assert row.step_s.count == 11
-    assert row.samples_per_s == 128 / row.step_s.median_s
-    assert row.accuracy is not None
-    assert row.accuracy > 0.5  # a guess is right one time in ten
-    assert row.difference is not None
-    assert 0 < row.difference < 1e-4
+def measured(plan: Plan, *names: str, progress: Any = quiet, **settings: Any) -> Run:
+    chosen = {"quick": True, "sizes": ["small"], "filter": names} | settings
+    return run(Settings(**chosen), plan, progress)
 
 
-def test_numpy_alone(case: Digits) -> None:
-    calls = []
-    results = trained(case, [get_ops("numpy")], lambda ops, steps: calls.append((ops, steps)))
-    (row,) = results.rows
-    check_row(row, case)
-    assert row.speed == 1.0
-    assert calls == [(get_ops("numpy"), step) for step in range(1, 23)]
-    assert (results.case, results.steps, results.compared_steps, results.interrupted) == ("digits", 22, 10, False)
-    assert results.settings == asdict(DigitsSettings(epochs=2))
-    assert results.machine["cpu"]["logical_cores"] >= 1
-    assert from_json(to_json(results)) == results
-
-
-def test_jax_agrees_with_numpy(case: Digits) -> None:
-    numpy, jax = trained(case, [get_ops("numpy"), ops_or_skip("jax")]).rows
-    check_row(numpy, case)
-    check_row(jax, case)
-    assert (jax.backend, jax.device) == ("jax", ops_or_skip("jax").device)
-    assert numpy.step_s is not None
-    assert jax.step_s is not None
-    assert jax.speed == numpy.step_s.median_s / jax.step_s.median_s
-    assert jax.accuracy == pytest.approx(numpy.accuracy, abs=0.01)
-    assert jax.first_step_s is not None
-    assert jax.first_step_s > jax.step_s.median_s
-
-
-@pytest.mark.slow
-def test_the_default_settings_reach_97_percent_everywhere() -> None:
-    everyone = [get_ops("numpy"), ops_or_skip("jax")]
-    for row in trained(Digits(DigitsSettings()), everyone).rows:
+def check(found: Run) -> None:
+    for row in found.rows:
         assert row.error is None
-        assert row.accuracy is not None
-        assert row.accuracy >= 0.97
+        assert not row.wrong
+        assert row.difference is not None
+        assert len(row.turns) == found.settings["turns"]
+        assert row.interval_s is not None
+        assert row.median_s is not None
+        assert row.interval_s[0] <= row.median_s <= row.interval_s[1]
+        assert row.first_s
+        assert row.compile_s is not None
+        assert row.to_device_s
+        assert row.to_host_s
+        assert row.ceiling_s
+    assert from_json(to_json(found)) == found
 
 
-def test_what_raises_is_a_row_and_the_others_go_on(
-    monkeypatch: pytest.MonkeyPatch, case: Digits, other: Ops
-) -> None:
-    step = DigitsTraining.step
-
-    def breaks(self: DigitsTraining, number: int) -> float:
-        if self.ops is other and number == 4:
-            raise RuntimeError("the device\nis gone")
-        return step(self, number)
-
-    monkeypatch.setattr(DigitsTraining, "step", breaks)
-    broken, fine = trained(case, [other, get_ops("numpy")]).rows
-    assert broken.error == "RuntimeError: the device is gone"
-    assert broken.steps == 4
-    assert broken.accuracy is None
-    check_row(fine, case)
+def test_a_run_of_every_suite(plan: Plan) -> None:
+    found = measured(plan, "relu_call", "gemm", "Linear", "mlp")
+    check(found)
+    assert {row.suite for row in found.rows} == {"ops", "layers", "train", "predict", "overhead"}
+    (target,) = found.targets
+    assert target.versions["numpy"]
+    assert target.load_s
+    assert target.ceilings is not None
+    assert target.ceilings.gemm_flops_s["float32"] > 0
+    assert found.machine["cpu"]["logical_cores"] >= 1
+    assert len(found.pulse_s) == found.settings["turns"]
+    assert {turn.process for row in found.rows for turn in row.turns} == {0}
 
 
-def test_what_cannot_even_start_is_a_row(monkeypatch: pytest.MonkeyPatch, case: Digits, other: Ops) -> None:
-    start = Digits.start
-
-    def breaks(self: Digits, ops: Ops, dtype: str = "float32") -> DigitsTraining:
-        if ops is other:
-            raise MemoryError("no room")
-        return start(self, ops, dtype)
-
-    monkeypatch.setattr(Digits, "start", breaks)
-    broken, fine = trained(case, [other, get_ops("numpy")]).rows
-    assert (broken.error, broken.steps, broken.first_step_s) == ("MemoryError: no room", 0, None)
-    check_row(fine, case)
+def test_digits_are_learned(plan: Plan) -> None:
+    (row,) = measured(plan, "digits").rows
+    assert row.found["accuracy"] > 0.95
+    assert row.difference is not None
+    assert row.difference < 1e-4
+    assert row.turns[0].calls == 1
 
 
-def test_weights_that_are_no_longer_finite_are_an_error(
-    monkeypatch: pytest.MonkeyPatch, case: Digits, other: Ops
-) -> None:
-    weights = DigitsTraining.weights
-
-    def overflows(self: DigitsTraining) -> list[Any]:
-        found = weights(self)
-        return [array * float("nan") for array in found] if self.ops is other else found
-
-    monkeypatch.setattr(DigitsTraining, "weights", overflows)
-    broken, fine = trained(case, [other, get_ops("numpy")]).rows
-    assert broken.error == "the weights are no longer finite after 22 steps"
-    assert broken.difference is None
-    check_row(fine, case)
+def test_jax_agrees_with_the_formulas() -> None:
+    ops_or_skip("jax")
+    found = measured(look_around(["numpy", "jax"]), "softmax", suites=["ops"])
+    check(found)
+    assert [row.backend for row in found.rows[:2]] == ["numpy", "jax"]
+    jax = [row for row in found.rows if row.backend == "jax"]
+    assert all(row.compile_s for row in jax)
+    assert found.rows[0].ceiling_s == found.rows[1].ceiling_s
 
 
-def test_ctrl_c_keeps_what_is_done(case: Digits, other: Ops) -> None:
-    def stops(ops: Ops, steps: int) -> None:
-        if ops is other and steps == 12:
+def test_other_dtypes_have_their_own_rows_and_tolerances(plan: Plan) -> None:
+    found = measured(plan, "gemm_call", dtypes=["float32", "float64"])
+    check(found)
+    single, double = found.rows
+    assert (single.dtype, double.dtype) == ("float32", "float64")
+    assert double.tolerance < single.tolerance
+    assert double.difference is not None
+    assert double.difference < 1e-14
+
+
+def test_what_a_backend_cannot_do_is_a_row_with_the_reason(plan: Plan) -> None:
+    (row,) = measured(plan, "gemm_call", dtypes=["bfloat16"]).rows
+    assert row.turns == ()
+    assert row.error is not None
+    assert "bfloat16" in row.error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows kills in other ways")
+def test_a_process_that_dies_is_a_row_and_the_others_go_on(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = WorkerProcess.ask
+    deadly = {"gemm_call": True}
+
+    def killed_in_gemm(self: WorkerProcess, do: str, *, limit_s: float, **order: Any) -> dict[str, Any]:
+        if deadly.pop(order.get("name", ""), False):
+            os.kill(self._process.pid, signal.SIGKILL)
+        return ask(self, do, limit_s=limit_s, **order)
+
+    monkeypatch.setattr(WorkerProcess, "ask", killed_in_gemm)
+    relu, gemm = measured(plan, "relu_call", "gemm_call").rows
+    assert gemm.error == "the process ended by signal SIGKILL"
+    assert gemm.turns == ()
+    assert relu.error is None
+    assert len(relu.turns) == 6
+    assert {turn.process for turn in relu.turns} == {0, 1}
+
+
+def test_what_hangs_is_ended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_TURN_LIMIT_S", 0.0)
+    (row,) = measured(plan, "relu_call").rows
+    assert row.error == "no answer within 0 s, and so it was ended"
+
+
+def test_a_backend_that_cannot_be_loaded_is_a_row(plan: Plan) -> None:
+    broken = Plan((Target("numpy", "cpu:9"),), {}, plan.machine)
+    (row,) = measured(broken, "relu_call").rows
+    assert row.error is not None
+    assert "has no device 'cpu:9'" in row.error
+
+
+def test_last_words_are_the_reason() -> None:
+    worker = WorkerProcess()
+    try:
+        assert "AttributeError" in worker.ask("fly", limit_s=60)["error"]
+        worker._process.stdin.write("{\n")  # type: ignore[union-attr]
+        with pytest.raises(WorkerDied, match=r"exit status 1: json\.decoder\.JSONDecodeError"):
+            worker.ask("look", limit_s=60)
+    finally:
+        worker.close()
+
+
+def test_ctrl_c_keeps_what_is_done(plan: Plan) -> None:
+    def stops(what: str, done: int, total: int) -> None:
+        if done == 3:
             raise KeyboardInterrupt
 
-    results = trained(case, [get_ops("numpy"), other], stops)
-    assert results.interrupted
-    done, stopped = results.rows
-    check_row(done, case)
-    assert stopped.steps == 12
-    assert stopped.error is None
-    assert stopped.first_step_s is not None
-    assert stopped.accuracy is not None
-    assert from_json(to_json(results)) == results
+    found = measured(plan, "relu_call", "gemm_call", progress=stops)
+    assert found.interrupted
+    assert [len(row.turns) for row in found.rows] == [2, 1]
+    assert from_json(to_json(found)) == found
 
 
-def test_one_step_has_no_steady_time(case: Digits) -> None:
-    one = Digits(DigitsSettings(epochs=1, batch_size=1437))
-    (row,) = trained(one, [get_ops("numpy")]).rows
-    assert (row.steps, row.step_s, row.speed, row.error) == (1, None, None, None)
-    assert row.first_step_s is not None
-    assert row.difference is not None
+def test_threads_are_limited_before_a_library_is_loaded() -> None:
+    found = look_around(["numpy"], threads=1)
+    pools = found.machine["threads"]["pools"]
+    assert all(pool["num_threads"] == 1 for pool in pools)
+    assert found.machine["threads"]["settings"]["OMP_NUM_THREADS"] == "1"
+    if hasattr(os, "sched_setaffinity"):
+        assert found.machine["cpu"]["usable_cores"] == 1
+    with pytest.raises(ArgumentError, match="threads must be from 1 to"):
+        check_threads(10_000)
 
 
-def test_every_backend_sees_the_same_batches_and_none_twice_in_an_epoch(case: Digits) -> None:
-    again = Digits(DigitsSettings(epochs=2))
-    seen = []
-    for step in range(case.steps):
-        X, y = case.batch(step)
-        assert X.shape == (128, 64)
-        assert (again.batch(step)[0] == X).all()
-        assert (again.batch(step)[1] == y).all()
-        seen.append(X)
-    assert not (seen[0] == seen[11]).all()
-    held_out = {row.tobytes() for row in case.held_out()[0]}
-    assert len(held_out) == 360
-    first_epoch = [row.tobytes() for X in seen[:11] for row in X]
-    assert len(set(first_epoch)) == len(first_epoch) == 1408
-    assert not held_out & set(first_epoch)
+def test_names_stay_out_unless_asked_for(plan: Plan) -> None:
+    assert "host_name" not in plan.machine
+    assert look_around(["numpy"], host_name=True).machine["host_name"]
 
 
-def test_initial_weights_are_the_same_bits_in_every_dtype_and_backend(case: Digits, other: Ops) -> None:
-    starts = [case.start(get_ops("numpy")), case.start(get_ops("numpy"), "float64"), case.start(other)]
-    for a, b, c in zip(*[start.weights() for start in starts], strict=True):
-        assert (a == b).all()
-        assert (a == c).all()
+def test_what_is_not_here_is_refused() -> None:
+    with pytest.raises(BackendUnavailable, match="unknown backend 'abacus'"):
+        look_around(["abacus"])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "epochs must be 1 or more, got 0"),
-        ({"batch_size": 0}, "batch size must be from 1 to 1437.*got 0"),
-        ({"batch_size": 1438}, "batch size .* got 1438"),
-        ({"learn_rate": 0.0}, "learn rate must be a finite number above 0"),
-        ({"learn_rate": float("inf")}, "learn rate"),
-        ({"seed": -1}, "seed must be 0 or more"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
-        DigitsSettings(**settings)
+OWN = """
+from triops.models import Relu, Softmax, chain
+
+def small():
+    return chain(Relu(8, 4), Softmax(3)), [[0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 1.0]]
+
+def wrong():
+    return 7
+"""
 
 
-def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(BackendUnavailable, match=r"'scikit-learn'.*pip install 'triops\[bench\]'"):
-        Digits(DigitsSettings())
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    command = ["bench", "run", "--backend", "numpy", "--quick", "--model", "mine:small", "--batch-size", "1",
+               "--batch-size", "5", "--output", "run.json"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "triops", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = from_json((tmp_path / "run.json").read_text())
+    assert [(row.suite, row.size, row.samples) for row in found.rows] == [
+        ("train", "batch 1", 1), ("train", "batch 5", 5), ("predict", "batch 1", 1), ("predict", "batch 5", 5),
+    ]  # fmt: skip
+    assert "train, batch of 5: numpy cpu:0" in done.stdout
+    wrong = {"mine:wrong": "must return a model and a sample batch, got int", "mine:no": "cannot find mine:no"}
+    for target, message in wrong.items():
+        command = ["bench", "run", "--backend", "numpy", "--model", target, "--batch-size", "1"]
+        done = subprocess.run(
+            [sys.executable, "-m", "triops", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert message in " ".join(done.stdout.split())

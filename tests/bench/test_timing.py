@@ -1,25 +1,21 @@
-"""Which times count, and that the clock waits for the device."""
-
-from typing import Any
+"""Which times count, and that a turn waits until calls are steady."""
 
 import pytest
 
 from triops.bench import timing
-from triops.bench.timing import spread, steady, timed, turns
+from triops.bench.timing import Pace, spread, take_turn
 
 
-@pytest.mark.parametrize("steps", [1, 2, 11, 99, 100, 299, 300, 1100, 10_001])
-def test_turns_cover_every_step_once_and_are_about_equal(steps: int) -> None:
-    taken = turns(steps)
-    assert [step for turn in taken for step in turn] == list(range(steps))
-    assert max(map(len, taken)) - min(map(len, taken)) <= 1
-    assert len(taken) == 1 or all(100 <= len(turn) <= 300 for turn in taken)
+class Clock:
+    """A clock that only calls move."""
 
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
 
-def test_steady_steps_are_the_second_half_of_a_turn_and_never_the_first_step() -> None:
-    assert steady(range(200, 400)) == range(300, 400)
-    assert list(steady(range(1))) == []
-    assert list(steady(range(2))) == [1]
+    def call(self, seconds: float) -> float:
+        self.now += seconds
+        return seconds
 
 
 def test_spread_of_none_one_and_many() -> None:
@@ -32,18 +28,46 @@ def test_spread_of_none_one_and_many() -> None:
     assert (many.median_s, many.lower_quartile_s, many.upper_quartile_s, many.count) == (3.0, 2.0, 4.0, 5)
 
 
-def test_the_clock_is_read_after_what_was_computed_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[Any] = []
+def test_short_calls_are_timed_several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    counts: list[int] = []
 
-    class Ops:
-        def synchronize(self, *arrays: Any) -> None:
-            order.append(("synchronize", arrays))
+    def sample(calls: int) -> float:
+        counts.append(calls)
+        clock.call(1e-5 * calls)
+        return 1e-5
 
-    def clock() -> float:
-        order.append("clock")
-        return float(len(order))
+    turn = take_turn(sample, Pace(turns=1, warm_s=0.003, turn_s=0.002, samples=2))
+    assert turn.calls == 20
+    assert counts[-1] == 20
+    assert len(turn.seconds) in (10, 11)
+    assert turn.steady
+    assert take_turn(sample, Pace(1, 0.003, 0.002, 2), singly=True).calls == 1
 
-    monkeypatch.setattr(timing, "perf_counter", clock)
-    seconds = timed(Ops(), lambda: order.append("work") or ["weights"])  # type: ignore[arg-type]
-    assert order == ["clock", "work", ("synchronize", ("weights",)), "clock"]
-    assert seconds == 3.0
+
+def test_what_becomes_faster_is_warmed_up_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    made = 0
+
+    def sample(calls: int) -> float:
+        nonlocal made
+        made += calls
+        seconds = 0.001 * (1 + 10 * 0.5**made)
+        clock.call(calls * seconds)
+        return seconds
+
+    turn = take_turn(sample, Pace(turns=1, warm_s=0.012, turn_s=0.004, samples=2))
+    assert turn.steady
+    assert max(turn.seconds) < 0.0012
+
+
+def test_what_never_becomes_steady_is_measured_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    length = 1.0
+
+    def sample(calls: int) -> float:
+        nonlocal length
+        length *= 0.9
+        return clock.call(0.01 * length) * calls
+
+    assert not take_turn(sample, Pace(turns=1, warm_s=0.003, turn_s=0.0, samples=3)).steady

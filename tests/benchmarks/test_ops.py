@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.ops.case import Case, compare_arrays
+from benchmarks.ops.case import Case
 from benchmarks.ops.cases import CASES
 from benchmarks.ops.ceilings import Ceilings
 from benchmarks.ops.measure import QUICK, Row, measure
 from benchmarks.ops.peers import OURS, Peer
 from benchmarks.ops.table import means, print_rows
 from triops import get_ops
+from triops.bench.cases.arrays import compare_arrays
 
 ROOT = Path(__file__).parents[2]
 CEILINGS = Ceilings({2**20: 1e10, 2**24: 5e9}, 1e11)

@@ -1,15 +1,13 @@
-"""How far a run is, on stderr: a bar for each backend, or a line now and then where that is no terminal."""
+"""How far a run is, on stderr: a bar, or a line now and then where that is no terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from triops.ops import Ops
 
 __all__ = ["show_progress", "show_warmup"]
 
@@ -18,27 +16,23 @@ _TELLING = 0.05  # less than that is mostly compilation, and says nothing of wha
 
 
 @contextmanager
-def show_progress(console: Console, everyone: Sequence[Ops], steps: int) -> Iterator[Callable[[Ops, int], None]]:
-    """A function for `run` to call after each step with the ops and the number of steps they trained."""
+def show_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A function for `run` to call before each turn with what is measured, the turns done, and all of them."""
     if not console.is_terminal:
-        yield _lines(console, everyone, steps)
+        yield _lines(console)
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("steps, left"),
-        TimeRemainingColumn(),
-    )
-    # Rich's own thread would redraw in the middle of a step that is being timed; this redraws between steps.
-    with Progress(*columns, console=console, auto_refresh=False, expand=True) as progress:
-        tasks = {ops: progress.add_task(_label(ops), total=steps) for ops in everyone}
-        progress.refresh()
-        drawn = monotonic()
+        TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn("turns, left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    # Rich's own thread would redraw in the middle of a turn that is being timed; this redraws between turns.
+    with Progress(*columns, console=console, auto_refresh=False, expand=True, transient=True) as progress:
+        task = progress.add_task("")
+        drawn = 0.0
 
-        def update(ops: Ops, done: int) -> None:
+        def update(what: str, done: int, total: int) -> None:
             nonlocal drawn
-            progress.update(tasks[ops], completed=done)
+            progress.update(task, description=f"{what[:34]:34}", completed=done, total=total)
             if monotonic() - drawn > _REFRESH_S:
                 progress.refresh()
                 drawn = monotonic()
@@ -65,26 +59,18 @@ def show_warmup(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _lines(console: Console, everyone: Sequence[Ops], steps: int) -> Callable[[Ops, int], None]:
+def _lines(console: Console) -> Callable[[str, int, int], None]:
     """Plain lines after 1, 2, 4, 8... seconds: few in a log, however long the run."""
-    names = ", ".join(map(_label, everyone))
-    console.print(f"training {steps} steps on each of {names}", soft_wrap=True)
-    finished = dict.fromkeys(everyone, 0)
     started, wait = monotonic(), 1.0
 
-    def update(ops: Ops, done: int) -> None:
+    def update(what: str, done: int, total: int) -> None:
         nonlocal wait
-        finished[ops] = done
         seconds = monotonic() - started
         if seconds < wait:
             return
         wait = 2 * seconds
-        share = sum(finished.values()) / (steps * len(finished))
+        share = done / total
         left = f", about {seconds / share - seconds:.0f} s left" if share > _TELLING else ""
-        console.print(f"{share:.0%} done{left}", soft_wrap=True)
+        console.print(f"{share:.0%} done{left}: {what}", soft_wrap=True)
 
     return update
-
-
-def _label(ops: Ops) -> str:
-    return f"{ops.name} {ops.device}"

@@ -1,148 +1,251 @@
-"""Runs a case on several backends: all train the same model on the same batches, turn by turn."""
+"""A run: each backend in fresh processes of its own, and the cases of all of them in turns, so that a machine
+that slows down slows all of them. This process measures nothing, and loads no framework."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from math import isfinite
+from statistics import median
+from time import monotonic, perf_counter
 from typing import Any
 
 import triops
-from triops.bench.digits import Digits, DigitsTraining
-from triops.bench.machine import describe_machine, load_average
-from triops.bench.results import Results, Row
-from triops.bench.timing import spread, steady, turns
-from triops.ops import Ops, get_ops
+from triops.bench.cases.case import tolerance_in
+from triops.bench.ceilings import Ceilings, best_of
+from triops.bench.machine import cpu_times, load_average
+from triops.bench.process import WorkerDied, WorkerProcess
+from triops.bench.results import Row, Run, Target, TurnTimes
+from triops.bench.settings import Job, Settings
+from triops.errors import BackendUnavailable
 
-__all__ = ["run"]
+__all__ = ["Plan", "look_around", "run"]
 
-# After so many, weights differ by rounding. Later a ReLU that rounding puts on the other side of zero makes some
-# weight's gradient zero on one backend alone, and Adam turns that into a whole step: 0.06 after 1100 steps, with
-# the accuracy the same.
-_COMPARED_STEPS = 10
+_LOOK_LIMIT_S = 300
+_LOAD_LIMIT_S = 300
+_TURN_LIMIT_S = 300
+
+Progress = Callable[[str, int, int], None]
 
 
-def run(
-    case: Digits,
-    everyone: Sequence[Ops],
-    progress: Callable[[Ops, int], None],
-    left_out: Mapping[str, str] | None = None,
-) -> Results:
-    """Train the case on all ops and measure; the first steps in float64 on NumPy, too, to compare weights with.
+@dataclass(frozen=True)
+class Plan:
+    """What there is to measure on: backends with their devices, those left out, with reasons; and the machine."""
 
-    progress: is called after each step with the ops and the number of steps that they trained. left_out: the
-    backends that cannot be used here, with the reasons, for the record.
+    targets: tuple[Target, ...]
+    left_out: dict[str, str]
+    machine: dict[str, Any]
 
-    Ops that raise get a row with the error, and the others go on. Ctrl-C ends the run and keeps what was
-    measured by then. Raises BackendUnavailable where a package of the `bench` extra is missing.
+
+def look_around(
+    backends: Sequence[str] = (),
+    devices: Sequence[str] = (),
+    threads: int | None = None,
+    *,
+    host_name: bool = False,
+) -> Plan:
+    """What there is, as seen from a process like those that will measure: to look, frameworks have to be loaded.
+    Raises BackendUnavailable where what was asked for is not there, or a package of the `bench` extra is
+    missing."""
+    worker = WorkerProcess(threads)
+    try:
+        found = worker.ask(
+            "look", limit_s=_LOOK_LIMIT_S, backends=list(backends), devices=list(devices), host_name=host_name
+        )
+    except WorkerDied as death:
+        raise BackendUnavailable(f"the backends of this machine cannot be loaded: {death}") from death
+    finally:
+        worker.close()
+    if reason := found.get("refused") or found.get("error"):
+        raise BackendUnavailable(reason)
+    targets = tuple(Target(**target) for target in found["targets"])
+    return Plan(targets, found["left_out"], found["machine"])
+
+
+def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
+    """Measure every job on every target.
+
+    progress: is called before each turn with what is measured, the turns done, and all turns. A case that raises,
+    or whose process dies or hangs, gets a row with the reason, and the others go on. Ctrl-C ends the run and
+    keeps what was measured by then.
     """
-    machine = describe_machine()
-    load = load_average()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    reference = _Runner(case, get_ops("numpy"), "float64")
-    runners = [_Runner(case, ops, "float32") for ops in everyone]
-    compared_steps = min(_COMPARED_STEPS, case.steps)
+    jobs = settings.jobs()
+    started, clock, load = datetime.now(UTC), monotonic(), load_average()
+    before = cpu_times()
+    contestants = [_Contestant(target, settings, jobs) for target in plan.targets]
+    total = settings.pace.turns * len(jobs) * len(contestants)
+    pulse: list[float] = []
+    done = 0
     interrupted = False
     try:
-        reference.train(range(compared_steps), lambda ops, steps: None)
-        for number, turn in enumerate(turns(case.steps)):
-            # Back and forth, so that none always comes after the same other one.
-            for runner in runners[:: -1 if number % 2 else 1]:
-                runner.train(turn, progress)
+        for turn in range(settings.pace.turns):
+            if turn % (settings.pace.turns // settings.processes) == 0:
+                for contestant in contestants:
+                    progress(f"loading {contestant.target.where}", done, total)
+                    contestant.start_afresh()
+            pulse.append(_pulse())
+            for number, job in enumerate(jobs):
+                # Back and forth, so that none always comes after the same other one.
+                for contestant in contestants[:: -1 if turn % 2 else 1]:
+                    progress(f"{job.case.name} on {contestant.target.where}", done, total)
+                    contestant.take_turn(number)
+                    done += 1
     except KeyboardInterrupt:
         interrupted = True
-    return Results(
-        case=case.name,
-        title=case.title,
-        settings=asdict(case.settings),
-        steps=case.steps,
-        compared_steps=compared_steps,
-        started=started,
-        load_average=load,
+    finally:
+        for contestant in contestants:
+            contestant.stop()
+    targets = [contestant.target for contestant in contestants]
+    return Run(
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(monotonic() - clock, 1),
         interrupted=interrupted,
+        settings=settings.record(),
         software={"triops": triops.__version__, "python": platform.python_version()},
-        machine=machine,
-        left_out=dict(left_out or {}),
-        rows=_with_speeds([runner.row(reference.compared) for runner in runners]),
+        machine=plan.machine,
+        load_average=load,
+        pulse_s=tuple(pulse),
+        stolen=_stolen(before, cpu_times()),
+        left_out=plan.left_out,
+        targets=tuple(targets),
+        rows=_with_ceilings([c.rows[i].row() for i in range(len(jobs)) for c in contestants], targets),
     )
 
 
-class _Runner:
-    """One training, and what was measured of it so far."""
+@dataclass
+class _Measured:
+    """What is known of a row so far."""
 
-    def __init__(self, case: Digits, ops: Ops, dtype: str) -> None:
-        self.case = case
-        self.ops = ops
-        self.dtype = dtype
-        self.training: DigitsTraining | None = None
-        self.steps = 0
-        self.first_s: float | None = None
-        self.steady_s: list[float] = []
-        self.compared: list[Any] | None = None  # the weights after the steps to compare
-        self.error: str | None = None
+    blank: Row
+    turns: list[TurnTimes] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
+    once: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
 
-    def train(self, turn: range, progress: Callable[[Ops, int], None]) -> None:
-        """Train the steps of a turn; an error ends this training."""
-        if self.error is not None:
-            return
-        counted = steady(turn)
-        try:
-            if self.training is None:
-                self.training = self.case.start(self.ops, self.dtype)
-            for step in turn:
-                seconds = self.training.step(step)
-                self.steps = step + 1
-                if step == 0:
-                    self.first_s = seconds
-                elif step in counted:
-                    self.steady_s.append(seconds)
-                if self.steps == min(_COMPARED_STEPS, self.case.steps):
-                    self.compared = self.training.weights()
-                progress(self.ops, self.steps)
-        except Exception as error:  # whatever a framework raises: the other rows are still worth having
-            self.error = _one_line(error)
-
-    def row(self, reference: list[Any] | None) -> Row:
-        """What was measured, with the reference's weights to compare with."""
-        step_s = spread(self.steady_s)
-        row = Row(
-            backend=self.ops.name,
-            device=self.ops.device,
-            versions=self.ops.backend.versions(),
-            steps=self.steps,
-            first_step_s=self.first_s,
-            step_s=step_s,
-            samples_per_s=self.case.settings.batch_size / step_s.median_s if step_s else None,
-            difference=_difference(self.compared, reference),
+    def row(self) -> Row:
+        return replace(
+            self.blank,
+            turns=tuple(self.turns),
+            energy_j=median(self.joules) if self.joules else None,
             error=self.error,
+            **self.once,
         )
-        if self.training is None or self.steps == 0 or self.error is not None:
-            return row
+
+
+class _Contestant:
+    """A target, the process that measures it now, and what was measured."""
+
+    def __init__(self, target: Target, settings: Settings, jobs: Sequence[Job]) -> None:
+        self.target = target
+        self._settings, self._jobs = settings, jobs
+        self._process: WorkerProcess | None = None
+        self._number = -1
+        self.rows = [_Measured(_blank(job, target)) for job in jobs]
+
+    def start_afresh(self) -> None:
+        """In a new process: load the backend; in the first one, see what the device can do, too."""
+        self.stop()
+        if self.target.error is not None:
+            return
+        self._number += 1
+        self._process = WorkerProcess(self._settings.threads)
         try:
-            accuracy, weights = self.training.accuracy(), self.training.weights()
-        except Exception as error:
-            return replace(row, error=_one_line(error))
-        if not all(isfinite(float(array.sum())) for array in weights):
-            return replace(row, error=f"the weights are no longer finite after {self.steps} steps")
-        return replace(row, accuracy=accuracy)
+            loaded = self._ask("load", _LOAD_LIMIT_S, backend=self.target.backend, device=self.target.device,
+                               model=self._settings.model)  # fmt: skip
+            if self.target.load_s is None:
+                self.target = replace(self.target, **loaded)
+            if self.target.ceilings is None:
+                dtypes = list(dict.fromkeys(job.dtype for job in self._jobs))
+                found = self._ask("ceilings", _LOAD_LIMIT_S, dtypes=dtypes, quick=self._settings.quick)
+                sizes = {int(size): rate for size, rate in found.pop("copy_bytes_s").items()}
+                self.target = replace(self.target, ceilings=Ceilings(copy_bytes_s=sizes, **found))
+        except (WorkerDied, _Refused) as error:
+            if self.target.load_s is None or isinstance(error, WorkerDied):
+                self.target = replace(self.target, error=str(error))
+                self.stop()
+
+    def take_turn(self, number: int) -> None:
+        """A turn of a case. An error is the end of the case, a death that of the process."""
+        job, measured = self._jobs[number], self.rows[number]
+        if measured.error is None and self.target.error is not None:
+            measured.error = self.target.error
+        if measured.error is not None:
+            return
+        try:
+            answer = self._ask(
+                "turn", _TURN_LIMIT_S, suite=job.case.suite, name=job.case.name, shape=list(job.shape),
+                dtype=job.dtype, pace=asdict(self._settings.pace), first=not measured.once,
+            )  # fmt: skip
+        except _Refused as refusal:
+            measured.error = str(refusal)
+            return
+        except WorkerDied as death:
+            measured.error = str(death)
+            self.start_afresh()
+            return
+        measured.turns.append(TurnTimes(**answer.pop("turn"), process=self._number))
+        measured.joules += [answer.pop("energy_j")] if "energy_j" in answer else []
+        measured.once |= answer
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _ask(self, do: str, limit_s: float, **order: Any) -> dict[str, Any]:
+        assert self._process is not None
+        answer = self._process.ask(do, limit_s=limit_s, **order)
+        if "error" in answer:
+            raise _Refused(answer["error"])
+        return answer
 
 
-def _difference(weights: list[Any] | None, reference: list[Any] | None) -> float | None:
-    """The largest absolute difference; None where one is missing, or not finite."""
-    if weights is None or reference is None:
-        return None
-    largest = max(float(abs(a - b).max()) for a, b in zip(weights, reference, strict=True))
-    return largest if isfinite(largest) else None
+class _Refused(Exception):
+    """A worker's order failed, and the worker lives."""
 
 
-def _with_speeds(rows: list[Row]) -> tuple[Row, ...]:
-    base = next((row.step_s for row in rows if row.backend == "numpy"), None)
-    return tuple(
-        replace(row, speed=base.median_s / row.step_s.median_s) if base and row.step_s else row for row in rows
+def _blank(job: Job, target: Target) -> Row:
+    return Row(
+        suite=job.case.suite,
+        case=job.case.name,
+        version=job.case.version,
+        size=job.size,
+        shape=job.shape,
+        dtype=job.dtype,
+        backend=target.backend,
+        device=target.device,
+        tolerance=tolerance_in(job.dtype, job.case.tolerance),
     )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _with_ceilings(rows: Sequence[Row], targets: Sequence[Target]) -> tuple[Row, ...]:
+    """Each row with the least time that its device allows: what any of its backends reaches, the device can."""
+    by_device: dict[str, Ceilings] = {}
+    for device in {target.device for target in targets}:
+        if found := [t.ceilings for t in targets if t.device == device and t.ceilings is not None]:
+            by_device[device] = best_of(found)
+    return tuple(
+        replace(row, ceiling_s=by_device[row.device].seconds(row.bytes_moved, row.flops, row.dtype))
+        if row.device in by_device and row.bytes_moved is not None and row.flops is not None
+        else row
+        for row in rows
+    )
+
+
+def _pulse() -> float:
+    """The least seconds of a piece of Python that is always the same."""
+    times = []
+    for _ in range(5):
+        start = perf_counter()
+        sum(range(100_000))
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def _stolen(before: dict[str, float], after: dict[str, float]) -> float | None:
+    if "steal" not in before:
+        return None
+    spent = sum(after.values()) - sum(before.values())
+    return max(0.0, after["steal"] - before["steal"]) / spent if spent > 0 else None

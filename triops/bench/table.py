@@ -10,38 +10,41 @@ from rich.console import Console
 from rich.table import Table
 
 from triops.bench.machine import blas_hint
-from triops.bench.results import Results, Row
+from triops.bench.results import Row, Run, Target
+from triops.bench.summary import best_by_batch, crossings, groups, ratio, speeds, warnings
 
-__all__ = ["print_info", "print_results"]
+__all__ = ["duration", "plain_table", "print_info", "print_run", "short_machine"]
 
 _NOTHING = "-"
-_UNSTEADY = 1.3  # upper over lower quartile
-_BUSY = 0.5  # processes a core
+_WRONG = "!"
 
 
-def print_results(console: Console, results: Results) -> None:
-    """One table, a row for each backend and device, and what is to know about it."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("backend", "device"):
-        table.add_column(f"\n{heading}", no_wrap=True)
-    for heading in (
-        "first\nstep, ms",
-        "median\nstep, ms",
-        "samples\na second",
-        "speed,\nx NumPy",
-        "held-out\naccuracy",
-        "largest\ndifference",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in results.rows:
-        table.add_row(*_cells(row))
-    console.print(results.title)
-    console.print(_short_machine(results.machine))
+def print_run(console: Console, run: Run) -> None:
+    """A table for each suite, what follows from them, and what is to know about them."""
+    console.print(short_machine(run.machine))
+    for suite in dict.fromkeys(row.suite for row in run.rows):
+        console.print()
+        console.print(_suite_table(suite, run))
     console.print()
-    console.print(table)
+    if run.settings["model"]:
+        for line in _advice(run):
+            console.print(line)
+    else:
+        console.print(_speed_table(run))
     console.print()
-    for note in _notes(results):
+    for note in _notes(run):
         console.print(note)
+
+
+def plain_table(*headings: str, left: int = 2) -> Table:
+    """Columns, and nothing drawn around them; the first `left` hold names, the others numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings):
+        if number < left:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def print_info(console: Console, info: dict[str, Any]) -> None:
@@ -57,56 +60,133 @@ def print_info(console: Console, info: dict[str, Any]) -> None:
 # -- results
 
 
-def _cells(row: Row) -> list[str]:
-    step_s = row.step_s.median_s if row.step_s else None
+def _suite_table(suite: str, run: Run) -> Table:
+    table = plain_table(
+        f"{suite},\n{', '.join(run.settings['dtypes'])}",
+        "\nbackend",
+        "first\ncall",
+        "\nmedian",
+        "\n+-",
+        "speed,\nx first",
+        "share of\nceiling",
+        "differ-\nence",
+    )
+    several = len({target.device for target in run.targets}) > 1
+    many_dtypes = len(run.settings["dtypes"]) > 1
+    for rows in groups([row for row in run.rows if row.suite == suite]).values():
+        for number, row in enumerate(rows):
+            name = f"{row.case.rpartition(':')[2]} {'x'.join(map(str, row.shape))}"
+            name += f" {row.dtype}" if many_dtypes else ""
+            table.add_row(
+                name if number == 0 else "",
+                row.where if several else row.backend,
+                *_cells(row, ratio(row, rows[0])),
+            )
+    return table
+
+
+def _cells(row: Row, times: float | None) -> list[str]:
+    if row.error:
+        return [_duration_or_nothing(row.first_s), "failed", *[_NOTHING] * 4]
+    width = None
+    if row.interval_s and row.median_s:
+        width = (row.interval_s[1] - row.interval_s[0]) / 2 / row.median_s
     return [
-        row.backend,
-        row.device,
-        _milliseconds(row.first_step_s),
-        _milliseconds(step_s),
-        _NOTHING if row.samples_per_s is None else f"{row.samples_per_s:,.0f}",
-        _NOTHING if row.speed is None else f"{row.speed:.2f}",
-        "failed" if row.error else _NOTHING if row.accuracy is None else f"{row.accuracy:.1%}",
-        _NOTHING if row.difference is None else f"{row.difference:.1e}",
+        _duration_or_nothing(row.first_s),
+        _duration_or_nothing(row.median_s),
+        _NOTHING if width is None else f"{width:.0%}",
+        _NOTHING if times is None else f"{times:.2f}",
+        _NOTHING if row.share is None else f"{row.share:.0%}",
+        (_NOTHING if row.difference is None else f"{row.difference:.0e}") + _WRONG * row.wrong,
     ]
 
 
-def _milliseconds(seconds: float | None) -> str:
-    """At least three digits, and no more than three after the point."""
-    if seconds is None:
-        return _NOTHING
-    ms = 1e3 * seconds
-    return f"{ms:.{3 if ms < 1 else 2 if ms < 10 else 1 if ms < 100 else 0}f}"
+def duration(seconds: float) -> str:
+    """Three digits and the unit: `1.25 ms`."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= 0.9995 * size or unit == "us":
+            value = seconds / size
+            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:.{digits}f} {unit}"
+    raise AssertionError
 
 
-def _notes(results: Results) -> Iterable[str]:
+def _duration_or_nothing(seconds: float | None) -> str:
+    return _NOTHING if seconds is None else duration(seconds)
+
+
+def _speed_table(run: Run) -> Table:
+    table = plain_table("geometric mean", "backend", "speed, x first", "cases", "fastest in")
+    for speed in speeds(run):
+        table.add_row(speed.suite, speed.where, f"{speed.mean:.2f}", str(speed.cases), str(speed.fastest))
+    return table
+
+
+def _advice(run: Run) -> Iterable[str]:
+    for suite, sizes in best_by_batch(run).items():
+        for size, best in sizes:
+            names = " or ".join(row.where for row in best) or "none: all failed"
+            same = ", no difference" if len(best) > 1 else ""
+            yield f"{suite}, batch of {size}: {names}{same}"
+    found = crossings(run)
+    for crossing in found:
+        where = f"from about {crossing.size:.0f} on"
+        yield f"{crossing.suite}: {where} {crossing.faster} is faster than {crossing.slower}"
+    if not found and len(run.targets) > 1:
+        yield "no backend overtakes another between these batch sizes"
+
+
+def _notes(run: Run) -> Iterable[str]:
     yield (
-        "first step: with all that it compiles; median step: forward, loss, backward and update, once they are "
-        "steady; largest difference: of any weight from the same training in float64 NumPy, after "
-        f"{results.compared_steps} steps"
+        f"first call: with all that is compiled for it; median: of {run.settings['turns']} turns in "
+        f"{run.settings['processes']} processes, once calls are steady; +-: half the interval that holds the "
+        f"median with {run.settings['confidence']:.0%}; x first: times the speed of the first backend; "
+        f"difference: from the formula in float64, {_WRONG} where that is too far"
     )
-    for row in results.rows:
-        where = f"{row.backend} {row.device}"
-        if row.error:
-            yield f"{where} failed after {row.steps} steps: {row.error}"
-        elif row.steps < results.steps:
-            yield f"{where} was stopped after {row.steps} of {results.steps} steps"
-        elif row.step_s and row.step_s.upper_quartile_s > _UNSTEADY * row.step_s.lower_quartile_s:
-            yield (
-                f"{where} was unsteady: the middle half of its steps took "
-                f"{_milliseconds(row.step_s.lower_quartile_s)} to {_milliseconds(row.step_s.upper_quartile_s)} ms"
+    for row in run.rows:
+        if row.found:
+            found = ", ".join(f"{name} {value:.1%}" for name, value in row.found.items())
+            per_s = (
+                f"{row.samples / row.median_s:,.0f} samples a second, " if row.samples and row.median_s else ""
             )
-    cores = results.machine["cpu"]["logical_cores"]
-    if results.load_average > _BUSY * cores:
-        yield (
-            f"the machine was busy before this run, load {results.load_average:.1f} on {cores} cores: such times "
-            f"say little, measure again when it is idle"
-        )
-    for name, reason in results.left_out.items():
+            difference = "-" if row.difference is None else f"{row.difference:.1e}"
+            yield f"{row.case} on {row.where}: {per_s}{found}, largest difference of a weight {difference}"
+    for target in run.targets:
+        if target.ceilings is not None:
+            yield f"{target.where}: {_ceilings(target)}"
+    energy = {target.device: target.energy for target in run.targets if target.energy.startswith("unavailable")}
+    for device, reason in energy.items():
+        yield f"energy of {device}: {reason}"
+    for row in run.rows:
+        if row.error:
+            yield f"{row.case} failed on {row.where}: {row.error}"
+        elif row.wrong:
+            yield f"{row.case} is wrong on {row.where}: off by {row.difference}, {row.tolerance:.0e} is right"
+    if run.interrupted:
+        done = sum(len(row.turns) for row in run.rows)
+        yield f"stopped by hand after {done} of {run.settings['turns'] * len(run.rows)} turns"
+    yield from warnings(run)
+    for name, reason in run.left_out.items():
         yield f"{name} is not in the table: {reason}"
 
 
-def _short_machine(machine: dict[str, Any]) -> str:
+def _ceilings(target: Target) -> str:
+    ceilings = target.ceilings
+    assert ceilings is not None
+    copies = ", ".join(f"{_bytes(size)} {rate / 1e9:.0f}" for size, rate in ceilings.copy_bytes_s.items())
+    products = ", ".join(f"{dtype} {rate / 1e9:.0f}" for dtype, rate in ceilings.gemm_flops_s.items())
+    return (
+        f"copies GB/s by size: {copies}; matrix products GFLOP/s: {products}; the shortest call "
+        f"{duration(ceilings.dispatch_s)}"
+    )
+
+
+def _bytes(size: int) -> str:
+    return f"{size // 2**20} MiB" if size >= 2**20 else f"{size // 2**10} KiB"
+
+
+def short_machine(machine: dict[str, Any]) -> str:
+    """One line: CPU, GPUs, NumPy's BLAS."""
     parts = [f"{machine['cpu']['model']}, {_cores(machine['cpu'])}"]
     parts += [gpu["name"] for gpu in machine["gpus"] or ()]
     pools = [pool for pool in machine["threads"]["pools"] if pool["user_api"] == "blas"]
@@ -126,6 +206,8 @@ def _info_lines(info: dict[str, Any]) -> Iterable[tuple[str, str]]:
     else:
         cpu, memory, system = machine["cpu"], machine["memory"], machine["os"]
         yield "CPU", f"{cpu['model']} ({cpu['architecture']}), {_cores(cpu)}"
+        if cpu["caches"]:
+            yield "caches", ", ".join(map(_cache, cpu["caches"]))
         yield "instructions", " ".join(cpu["instruction_sets"]) or "none of note"
         limit = memory["cgroup_bytes"]
         yield (
@@ -149,6 +231,11 @@ def _info_lines(info: dict[str, Any]) -> Iterable[tuple[str, str]]:
         "current ops",
         f"{current['backend']} on {current['device']} ({chosen})" if current else info["current_reason"],
     )
+
+
+def _cache(cache: dict[str, Any]) -> str:
+    kind = "" if cache["type"] == "unified" else f" {cache['type']}"
+    return f"L{cache['level']}{kind} {_bytes(cache['bytes'])}"
 
 
 def _cores(cpu: dict[str, Any]) -> str:

@@ -1,0 +1,47 @@
+"""How many seconds frameworks have spent compiling in this process, as they report it themselves."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+__all__ = ["compile_seconds"]
+
+# Tracing is left out: a program's time has those of the programs inside it in it, and would be counted twice.
+_XLA_EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
+
+
+def compile_seconds() -> float:
+    """Seconds since this was first called with a framework loaded: XLA's lowering and compiling, and what Numba
+    compiles. CuPy's compiler tells nobody."""
+    heard = 0.0
+    if "jax" in sys.modules:
+        heard += sum(_heard_of_xla())
+    if "numba" in sys.modules:
+        listener = _numba_listener()
+        heard += listener.duration if listener.done else 0.0
+    return heard
+
+
+@cache
+def _heard_of_xla() -> list[float]:
+    import jax
+
+    seconds: list[float] = []
+
+    def hear(event: str, duration: float, **details: Any) -> None:
+        if event in _XLA_EVENTS:
+            seconds.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    return seconds
+
+
+@cache
+def _numba_listener() -> Any:
+    from numba.core import event
+
+    listener = event.TimingListener()
+    event.register("numba:compile", listener)
+    return listener

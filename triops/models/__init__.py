@@ -187,9 +187,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from triops.models.wrappers.jax import JaxWrapper as JaxWrapper
+    from triops.models.wrappers.keras import KerasWrapper as KerasWrapper
     from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
+    from triops.models.wrappers.tensorflow import TensorFlowWrapper as TensorFlowWrapper
 
-_WRAPPERS = {"PyTorchWrapper": "triops.models.wrappers.pytorch"}
+_WRAPPERS = {
+    "JaxWrapper": "triops.models.wrappers.jax",
+    "KerasWrapper": "triops.models.wrappers.keras",
+    "PyTorchWrapper": "triops.models.wrappers.pytorch",
+    "TensorFlowWrapper": "triops.models.wrappers.tensorflow",
+}
 
 
 def __getattr__(name: str) -> object:

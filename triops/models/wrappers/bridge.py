@@ -25,6 +25,12 @@ class Bridge(ABC):
     def __init__(self, ops: Ops) -> None:
         self.ops = ops
 
+    def __deepcopy__(self, memo: Any) -> Bridge:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bridge_to, (self.library, self.ops)
+
     @abstractmethod
     def to_tensor(self, array: Any) -> Any:
         """A tensor of the array's shape and dtype: a new object, in the array's memory where that is possible."""

@@ -239,7 +239,9 @@ def prepare_node_arrays(node: Model, saved: dict[str, Any]) -> Callable[[], None
     dims = {name: node.maybe_get_dim(name) for name in node.dim_names} | saved["dims"]
     params: dict[str, Any] = {}
     for name, value in saved.get("params", {}).items():
-        params[name] = None if value is None else decode_array(node, name, value, _expected_shape(node, name, dims))
+        params[name] = (
+            None if value is None else decode_array(node, name, value, _expected_shape(node, name, dims))
+        )
         if value is not None and name in node._specs:
             # Where no dimension says how large the first array must be, it says so for the others.
             for dim, extent in zip(node._specs[name].dims, params[name].shape, strict=True):

@@ -1,4 +1,4 @@
-"""Without torch triops works, and says what to install once torch is asked for."""
+"""Without a wrapper's library triops works, and says what to install once the wrapper is asked for."""
 
 from __future__ import annotations
 
@@ -29,5 +29,16 @@ def test_a_wrapper_without_its_library_says_what_to_install(hidden: str, ask: st
     assert "pip install 'triops[torch]'" in said
 
 
-def test_models_do_not_load_torch() -> None:
-    assert run_python("import sys, triops.models; print('torch' in sys.modules)") == "False"
+@pytest.mark.parametrize(
+    ("wrapper", "library"), [("Jax", "jax"), ("Keras", "keras"), ("TensorFlow", "tensorflow")]
+)
+def test_every_wrapper_says_so(wrapper: str, library: str) -> None:
+    said = run_python(ASK.format(hidden=library, ask=f"triops.models.{wrapper}Wrapper"))
+    assert said.startswith(f"{wrapper}Wrapper needs the package {library}")
+    assert repr(library) in said
+    assert f"pip install 'triops[{library}]'" in said
+
+
+def test_models_load_no_wrapped_library() -> None:
+    libraries = {"torch", "jax", "keras", "tensorflow", "equinox", "flax"}
+    assert run_python(f"import sys, triops.models; print({libraries} & set(sys.modules))") == "set()"

@@ -1,5 +1,5 @@
-"""Arrays of triops' backends as arrays of JAX, and back. JAX's arrays never change: what may be written to later is
-copied on its way in, and what comes out is read-only where its memory is shared."""
+"""Arrays of triops' backends as arrays of JAX, and back. JAX's arrays never change: what may be written to later
+is copied on its way in, and what comes out is read-only where its memory is shared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class JaxBridge(Bridge):
         try:
             found = jax.devices(_PLATFORMS.get(wanted.kind, wanted.kind))
         except RuntimeError as error:
-            raise ArgumentError(f"JAX has no device {wanted} ({error}): use ops of a device that it has") from error
+            raise ArgumentError(
+                f"JAX has no device {wanted} ({error}): use ops of a device that it has"
+            ) from error
         self.device = next((device for device in found if device.id == wanted.index), found[0])
         self._is_default = self.device == jax.devices()[0]
 

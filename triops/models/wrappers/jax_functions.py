@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -97,7 +98,9 @@ def _of_function(function: Callable[..., Any], params: Any, vmap: bool) -> Funct
 
     def call(arrays: Any, state: Any, X: Any, settings: Pass) -> tuple[Any, Any]:
         tree = values.rebuild(arrays)
-        return apply(lambda *args, **options: function(tree, *args, **options), function, X, settings, vmap), state
+        return apply(
+            lambda *args, **options: function(tree, *args, **options), function, X, settings, vmap
+        ), state
 
     def rebuild(arrays: Any, state: Any) -> Any:
         return values.rebuild(arrays)

@@ -40,7 +40,9 @@ def functional(module: Any, vmap: bool) -> Functional:
         )
 
     def call(arrays: Any, others: Any, X: Any, settings: Pass) -> tuple[Any, Any]:
-        current = merged(predicts if settings.drop is None else trains, arrays, others, _seeded(streams, settings.seed))
+        current = merged(
+            predicts if settings.drop is None else trains, arrays, others, _seeded(streams, settings.seed)
+        )
         if settings.drop is not None and settings.drop.value > 0:
             for inner in _inside(current, nnx.Dropout):
                 inner.rate = settings.drop.value
@@ -57,7 +59,8 @@ def _named(state: Any) -> tuple[dict[str, Any], Any]:
     """The arrays of a state by the paths of their variables, and its structure."""
     found, structure = jax.tree_util.tree_flatten_with_path(state)
     return {
-        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf for path, leaf in found
+        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf
+        for path, leaf in found
     }, structure
 
 

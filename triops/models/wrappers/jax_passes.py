@@ -46,8 +46,8 @@ class Program:
         self._backward = jax.jit(lambda vjp, dY: vjp(dY))
 
     def run(self, params: Any, state: Any, X: Any, settings: Pass) -> tuple[Any, Any, PullBack]:
-        """Y, the new state, and the function that takes gradients like Y, with None for no gradient, to those like
-        the parameters, and those like X. Where `settings.drop` is None nothing is recorded."""
+        """Y, the new state, and the function that takes gradients like Y, with None for no gradient, to those
+        like the parameters, and those like X. Where `settings.drop` is None nothing is recorded."""
         leaves, tree = jax.tree.flatten(X)
         kinds = tuple(map(is_float, leaves))
         floats = [leaf for leaf, floating in zip(leaves, kinds, strict=True) if floating]

@@ -16,12 +16,12 @@ try:
     import keras
 except ImportError as error:
     raise BackendUnavailable(
-        f"KerasWrapper needs the package keras, and what it computes with ({error}): pip install 'triops[keras]', and "
-        f"tensorflow, jax or torch as KERAS_BACKEND says"
+        f"KerasWrapper needs the package keras, and what it computes with ({error}): pip install 'triops[keras]', "
+        f"and tensorflow, jax or torch as KERAS_BACKEND says"
     ) from error
 
 from triops.models.wrappers.bridge import bridge_to
-from triops.models.wrappers.keras_layers import named_variables, rates, rebuilt
+from triops.models.wrappers.keras_layers import float64, has_float64, named_variables, rates, rebuilt
 from triops.models.wrappers.parameters import Variables
 from triops.models.wrappers.variables import VariableWrapper
 
@@ -59,13 +59,13 @@ class KerasWrapper(VariableWrapper):
     def __init__(self, module: Any, *, name: str | None = None, ops: Ops | None = None) -> None:
         if not isinstance(module, keras.layers.Layer):
             raise ArgumentError(
-                f"KerasWrapper: module must be a layer or model of Keras 3, got {type(module).__name__}: make one "
-                f"first, as in KerasWrapper(keras.layers.Dense(3))"
+                f"KerasWrapper: module must be a layer or model of Keras 3, got {type(module).__name__}: make "
+                f"one first, as in KerasWrapper(keras.layers.Dense(3))"
             )
         if self.library not in _ENGINES:
             raise ArgumentError(
-                f"KerasWrapper: Keras computes with {self.library}, which finds no gradients: set KERAS_BACKEND to "
-                f"one of {', '.join(_ENGINES)}"
+                f"KerasWrapper: Keras computes with {self.library}, which finds no gradients: set KERAS_BACKEND "
+                f"to one of {', '.join(_ENGINES)}"
             )
         super().__init__(name, ops=ops)
         self._params = KerasVariables(self)
@@ -86,7 +86,7 @@ class KerasWrapper(VariableWrapper):
     def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:
         check_rate(drop)
         seed = self.next_seed(drop)
-        with _alone:  # streams and rates are the module's
+        with _alone, float64(has_float64(self.module)):  # streams, rates and rules are everybody's
             if not self.module.built:
                 self.module(X, training=False)
             with rates(self.module, drop):
@@ -128,4 +128,8 @@ class KerasVariables(Variables):
         return {name: variable for name, variable in self.named().items() if id(variable) in known}
 
     def tensor(self, variable: Any) -> Any:
-        return variable.value
+        return keras.ops.stop_gradient(variable.value)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        with float64(True):
+            super().__setitem__(name, value)

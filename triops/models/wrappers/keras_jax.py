@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import keras
 import numpy as np
 
 from triops.models.wrappers.jax_passes import Fixed, Pass, Program
@@ -50,5 +51,9 @@ class Engine:
         return Y, pull_back
 
     def _call(self, params: Any, state: Any, X: Any, settings: Pass) -> tuple[Any, Any]:
-        Y, new_state = self.module.stateless_call(params, state, X, training=settings.drop is not None)
-        return Y, new_state
+        trained, kept = self.module.trainable_variables, self.module.non_trainable_variables
+        mapping = [*zip(trained, params, strict=True), *zip(kept, state, strict=True)]
+        # Not stateless_call, which leaves out what Layer.__call__ tells the layers inside of training.
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            Y = self.module(X, training=settings.drop is not None)
+        return Y, [scope.get_current_value(variable) for variable in kept]

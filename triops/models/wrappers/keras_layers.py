@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import dtypes
 
 from triops.errors import ArgumentError
 from triops.models.seeds import derive_seed
 
-__all__ = ["named_variables", "rates", "rebuilt", "set_streams"]
+__all__ = ["float64", "has_float64", "named_variables", "rates", "rebuilt", "set_streams"]
 
 _STREAM = "seed_generator_state"
 _NUMBERED = re.compile(r"(.+?)_\d+")
@@ -59,6 +60,36 @@ def set_streams(variables: list[Any], seed: int) -> list[Any]:
     return states
 
 
+def has_float64(layer: Any) -> bool:
+    """Whether any variable is in double precision."""
+    return any(variable.dtype == "float64" for variable in layer.variables)
+
+
+@contextmanager
+def float64(wide: bool) -> Iterator[None]:
+    """A block in which Keras computes in double precision where it is told to. On JAX and PyTorch its own rules
+    make the results of several operations float32, whatever their arguments are."""
+    if not wide or keras.backend.backend() == "tensorflow":
+        yield
+        return
+    before = dtypes.BIT64_TO_BIT32_DTYPE["float64"]
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+    try:
+        with _jax_float64():
+            yield
+    finally:
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = before
+
+
+def _jax_float64() -> AbstractContextManager[Any]:
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    context: AbstractContextManager[Any] = jax.enable_x64(True)
+    return context
+
+
 @contextmanager
 def rates(layer: Any, drop: float | None) -> Iterator[None]:
     """A block in which `drop`, where it is above 0, is the rate of all dropout layers that have one."""
@@ -80,14 +111,20 @@ def rates(layer: Any, drop: float | None) -> Iterator[None]:
 def rebuilt(layer: Any, dtype: str | None = None) -> Any:
     """The layer made again from its configuration, computing in another dtype where one is given, with the same
     values. Raises ArgumentError where Keras cannot make it from that."""
+    wide = dtype == "float64" or has_float64(layer)
     try:
-        config = keras.saving.serialize_keras_object(layer)
-        twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
+        with float64(wide):
+            return _rebuilt(layer, dtype)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ArgumentError(
-            f"Keras cannot make {type(layer).__name__} again from its configuration ({error}): give it get_config, "
-            f"and register its class with keras.saving.register_keras_serializable()"
+            f"Keras cannot make {type(layer).__name__} again from its configuration ({error}): give it "
+            f"get_config, and register its class with keras.saving.register_keras_serializable()"
         ) from error
+
+
+def _rebuilt(layer: Any, dtype: str | None) -> Any:
+    config = keras.saving.serialize_keras_object(layer)
+    twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
     twin.trainable = layer.trainable
     for theirs, ours in zip(_all_layers(twin), _all_layers(layer), strict=True):
         theirs.trainable = ours.trainable

@@ -97,8 +97,8 @@ def load_variables(model: Wrapper, variables: Variables, saved: Any) -> Callable
     if not isinstance(saved, dict) or set(saved) != set(named):
         got = sorted(map(str, saved)) if isinstance(saved, dict) else type(saved).__name__
         raise LoadError(
-            f"expected the variables {sorted(named)}, the saved ones are {got}: make the same module, and where it "
-            f"makes its variables from its input, call model.initialize(X), before loading"
+            f"expected the variables {sorted(named)}, the saved ones are {got}: make the same module, and where "
+            f"it makes its variables from its input, call model.initialize(X), before loading"
         )
     values = {}
     for name, variable in named.items():
@@ -106,7 +106,8 @@ def load_variables(model: Wrapper, variables: Variables, saved: Any) -> Callable
         dtype = model._bridge.dtype_name(variable.dtype)
         if str(values[name].dtype) != dtype:
             raise LoadError(
-                f"{name}: expected {dtype}, the saved one is {values[name].dtype}: make the same module before loading"
+                f"{name}: expected {dtype}, the saved one is {values[name].dtype}: make the same module before "
+                f"loading"
             )
 
     def take_over() -> None:

@@ -73,15 +73,16 @@ class TensorFlowWrapper(VariableWrapper):
             raise ArgumentError("TensorFlowWrapper: this is a layer of Keras: give it to KerasWrapper")
         if isinstance(module, tf.Module) is not (variables is None):
             raise ArgumentError(
-                "TensorFlowWrapper: give variables with a function, as in TensorFlowWrapper(function, [W, b]), and "
-                "none with a tf.Module, which has its own"
+                "TensorFlowWrapper: give variables with a function, as in TensorFlowWrapper(function, [W, b]), "
+                "and none with a tf.Module, which has its own"
             )
         super().__init__(name, ops=ops)
         given = variables if isinstance(variables, Mapping) else dict(_by_name(variables or ()))
         for label, variable in given.items():
             if not isinstance(variable, tf.Variable):
                 raise ArgumentError(
-                    f"TensorFlowWrapper: {label} of variables must be a tf.Variable, got {type(variable).__name__}"
+                    f"TensorFlowWrapper: {label} of variables must be a tf.Variable, got "
+                    f"{type(variable).__name__}: make one of it"
                 )
         self._given = given
         self._params = TensorFlowVariables(self)
@@ -140,8 +141,8 @@ class TensorFlowWrapper(VariableWrapper):
                 f"the module has just made its variables {names}: call model.initialize(X) with a sample first"
             )
         raise ArgumentError(
-            f"the trainable variables {names} are used, and are not among the wrapper's: give them as variables, keep "
-            f"them in attributes of the tf.Module, or make them with trainable=False"
+            f"the trainable variables {names} are used, and are not among the wrapper's: give them as variables, "
+            f"keep them in attributes of the tf.Module, or make them with trainable=False"
         )
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
@@ -152,8 +153,8 @@ class TensorFlowWrapper(VariableWrapper):
     def module_again(self, dtype: str | None) -> Any:
         if not isinstance(self.module, tf.Module):
             raise ArgumentError(
-                "a function keeps hold of its variables, and cannot be copied or converted: wrap a tf.Module that has "
-                "them as attributes"
+                "a function keeps hold of its variables, and cannot be copied or converted: wrap a tf.Module that "
+                "has them as attributes"
             )
         return module_in_dtype(self.module, dtype)
 

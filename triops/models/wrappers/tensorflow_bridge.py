@@ -1,5 +1,5 @@
-"""Arrays of triops' backends as tensors of TensorFlow, and back. Its tensors never change, and must be aligned: what
-may be written to later, or is not, is copied."""
+"""Arrays of triops' backends as tensors of TensorFlow, and back. Its tensors never change: what may be written to
+later is copied on its way in, and what comes out is read-only where its memory is shared."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ def run(
     check_used: Callable[[Sequence[Any]], None] | None = None,
 ) -> tuple[Any, Callable[[Any], tuple[Any, list[Any]]]]:
     """Y = call(X), and the function that takes gradients like Y, with None for no gradient, to those like X, None
-    in place of integers, and those of the variables, None for those without. check_used: called with all trainable
-    variables that the call looked at, those made in it among them."""
+    in place of integers, and those of the variables, None for those without. check_used: called with all
+    trainable variables that the call looked at, those made in it among them."""
     floating = map_leaves(lambda x: x.dtype.is_floating, X)
     inputs = [x for x in tree_leaves(X) if x.dtype.is_floating]
     tape = tf.GradientTape(watch_accessed_variables=check_used is not None)

@@ -54,7 +54,8 @@ def state_from_bytes(module: Any, data: Any) -> dict[str, Any]:
             shape = "any shape" if is_lazy(tensor) else f"shape {tuple(tensor.shape)}"
             raise LoadError(
                 f"{name}: expected {shape} of {TorchBridge.dtype_name(tensor.dtype)}, the saved one has shape "
-                f"{tuple(saved.shape)} of {TorchBridge.dtype_name(saved.dtype)}: make the same module before loading"
+                f"{tuple(saved.shape)} of {TorchBridge.dtype_name(saved.dtype)}: make the same module before "
+                f"loading"
             )
     return {name: tensors[plain_name(names[0])] for names, _ in expected for name in names}
 

@@ -1,4 +1,4 @@
-"""The base of all wrappers: what a pass through another library's function has in common, whatever the library."""
+"""The base of all wrappers: what a pass through another library has in common, whatever the library."""
 
 from __future__ import annotations
 

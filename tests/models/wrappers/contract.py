@@ -1,5 +1,5 @@
-"""What holds for every wrapper, whatever the library: `make` gives a new one for float32 inputs of width 4, with 3
-outputs, and the same weights each time."""
+"""What holds for every wrapper, whatever the library: `make` gives a new one for float32 inputs of width 4, with
+3 outputs, and the same weights each time."""
 
 from __future__ import annotations
 

@@ -86,6 +86,17 @@ def test_variables_that_are_not_trained_are_saved_too(ops: Ops) -> None:
     assert int(stack().from_bytes(model.to_bytes()).module.layers[0].calls) == 1
 
 
+def test_a_variable_keeps_to_its_own_memory(ops: Ops) -> None:
+    model, value = stack(), floats(ops, 5)
+    before = to_numpy(value).copy()
+    model.set_param("layers.0.b", value)
+    handed_out = model.get_param("layers.0.b")
+    for _ in range(2):
+        model.module.layers[0].b.assign_add(tf.ones(5))
+    for array in (value, handed_out):
+        np.testing.assert_array_equal(to_numpy(array), before)
+
+
 def test_drop_and_seed_follow_from_the_model(ops: Ops) -> None:
     X = floats(ops, 100, 4)
 

@@ -35,6 +35,10 @@ class Bridge(ABC):
     def to_tensor(self, array: Any) -> Any:
         """A tensor of the array's shape and dtype: a new object, in the array's memory where that is possible."""
 
+    def to_own_tensor(self, array: Any) -> Any:
+        """A tensor that the library may keep as a variable's, and write to."""
+        return self.to_tensor(array)
+
     @abstractmethod
     def from_tensor(self, tensor: Any) -> Any:
         """An array of the tensor's shape and dtype. The tensor is dense and needs no gradient."""

@@ -28,7 +28,7 @@ class Fixed:
 
 
 class Pass(NamedTuple):
-    """What differs from one pass to the next. drop: a traced rate, a Fixed one, or None to predict. seed: uint32."""
+    """What differs from one pass to the next. drop: a rate, traced or Fixed, or None to predict. seed: uint32."""
 
     drop: Any
     seed: Any

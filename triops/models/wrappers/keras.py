@@ -16,8 +16,8 @@ try:
     import keras
 except ImportError as error:
     raise BackendUnavailable(
-        f"KerasWrapper needs the package keras, and what it computes with ({error}): pip install 'triops[keras]', "
-        f"and tensorflow, jax or torch as KERAS_BACKEND says"
+        f"KerasWrapper needs the package keras, and what it computes with ({error}): pip install "
+        f"'triops[keras]', and tensorflow, jax or torch as KERAS_BACKEND says"
     ) from error
 
 from triops.models.wrappers.bridge import bridge_to

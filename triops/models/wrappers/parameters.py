@@ -33,7 +33,7 @@ class Elsewhere(MutableMapping[str, Any]):
             raise DTypeError(
                 f"{what}: expected {dtype}, got {value.dtype}: convert it with ops.asarray(..., dtype='{dtype}')"
             )
-        return self._model._bridge.to_tensor(value)
+        return self._model._bridge.to_own_tensor(value)
 
     def unknown(self, what: str, known: list[str]) -> ArgumentError:
         """The error where the module has nothing of that name."""

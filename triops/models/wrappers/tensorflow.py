@@ -153,8 +153,8 @@ class TensorFlowWrapper(VariableWrapper):
     def module_again(self, dtype: str | None) -> Any:
         if not isinstance(self.module, tf.Module):
             raise ArgumentError(
-                "a function keeps hold of its variables, and cannot be copied or converted: wrap a tf.Module that "
-                "has them as attributes"
+                "a function keeps hold of its variables, and cannot be copied or converted: wrap a tf.Module "
+                "that has them as attributes"
             )
         return module_in_dtype(self.module, dtype)
 

@@ -33,6 +33,10 @@ class TensorFlowBridge(Bridge):
             )
         self.device = f"{_KINDS[device.kind]}:{device.index}"
 
+    def to_own_tensor(self, array: Any) -> Any:
+        # A variable takes over the memory of what it is assigned, and adds to it in place.
+        return tf.raw_ops.DeepCopy(x=self.to_tensor(array))
+
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, tf.Tensor)
 

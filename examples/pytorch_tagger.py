@@ -39,7 +39,7 @@ from triops.models import (
 WIDTH = 64
 
 
-class BiLSTM(torch.nn.Module):
+class BiLSTM(torch.nn.Module):  # type: ignore[misc]
     """An LSTM in both directions that stops where each sequence ends."""
 
     def __init__(self, width: int) -> None:

@@ -17,6 +17,9 @@ from triops.models import KerasWrapper, Relu, chain
 
 layers = keras.layers
 
+# What Keras on PyTorch does with NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
 
 def mlp(rate: float = 0.0) -> Any:
     keras.utils.set_random_seed(0)

@@ -129,7 +129,7 @@ def _rebuilt(layer: Any, dtype: str | None) -> Any:
     for theirs, ours in zip(_all_layers(twin), _all_layers(layer), strict=True):
         theirs.trainable = ours.trainable
     for variable, value in zip(twin.variables, layer.variables, strict=True):
-        variable.assign(keras.ops.convert_to_numpy(value.value))
+        variable.assign(keras.ops.cast(value.value, variable.dtype))
     return twin
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def run(script: str, *args: str, **environment: str) -> str:
     return done.stdout
 
 
+def skip_without(package: str) -> None:
+    """Skip where it is not installed; it is not imported here, since that would choose Keras' backend."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
 def test_jax_function(backend: str) -> None:
     ops_or_skip("jax")
@@ -41,7 +48,7 @@ def test_jax_function(backend: str) -> None:
 @pytest.mark.parametrize("library", ["tensorflow", "jax", "torch"])
 def test_keras_classifier(library: str) -> None:
     for package in ("keras", "sklearn", library):
-        pytest.importorskip(package) if package == "sklearn" else _installed(package)
+        skip_without(package)
     printed = run("keras_classifier.py", "--epochs", "2", KERAS_BACKEND=library, TF_CPP_MIN_LOG_LEVEL="2")
     assert printed.startswith(f"Keras on {library}, triops on numpy")
     *trained, loaded = [float(found) for found in re.findall(r"accuracy ([\d.]+)%", printed)]
@@ -50,16 +57,9 @@ def test_keras_classifier(library: str) -> None:
     assert loaded == trained[-1]
 
 
-def _installed(package: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-
-
 @pytest.mark.skipif("TRIOPS_DATA" not in os.environ, reason="TRIOPS_DATA names no folder with the treebank")
 def test_pytorch_tagger() -> None:
-    _installed("torch")
+    skip_without("torch")
     printed = run("pytorch_tagger.py", "--sentences", "800", "--epochs", "2")
     right = [float(found) for found in re.findall(r"([\d.]+)% of 25,1\d\d words right", printed)]
     assert len(right) == 2

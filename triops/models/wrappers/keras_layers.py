@@ -124,7 +124,13 @@ def rebuilt(layer: Any, dtype: str | None = None) -> Any:
 
 def _rebuilt(layer: Any, dtype: str | None) -> Any:
     config = keras.saving.serialize_keras_object(layer)
-    twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
+    usual = keras.config.dtype_policy()
+    try:
+        if dtype is not None:  # layers that a class makes by itself are in no configuration
+            keras.config.set_dtype_policy(dtype)
+        twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
+    finally:
+        keras.config.set_dtype_policy(usual)
     twin.trainable = layer.trainable
     for theirs, ours in zip(_all_layers(twin), _all_layers(layer), strict=True):
         theirs.trainable = ours.trainable

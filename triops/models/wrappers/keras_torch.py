@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from triops.models.wrappers.keras_layers import set_streams
-from triops.models.wrappers.torch_passes import recording
+from triops.models.wrappers.torch_passes import draws_from, recording
 from triops.models.wrappers.wrapper import leaves_like, map_leaves, tree_leaves
 
 __all__ = ["Engine"]
@@ -19,7 +19,7 @@ class Engine:
     """The passes of one Keras layer."""
 
     def __init__(self, module: Any, bridge: Any) -> None:
-        self.module = module
+        self.module, self._device = module, bridge.device
 
     def recording(self, on: bool) -> AbstractContextManager[Any]:
         """Autograd on or off."""
@@ -37,7 +37,9 @@ class Engine:
         inputs = [x for x in tree_leaves(X) if x.is_floating_point()]
         for x in inputs if drop is not None else ():
             x.requires_grad_()
-        outputs = map_leaves(check, self.module(X, training=drop is not None))
+        # Layers without a seed of their own draw from torch's generator.
+        with draws_from(self._device, seed):
+            outputs = map_leaves(check, self.module(X, training=drop is not None))
         trained = self.module.trainable_variables
         floating = map_leaves(lambda x: x.is_floating_point(), X)
 

@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from triops.errors import ArgumentError
 from triops.models.wrappers.wrapper import check_rate
 
-__all__ = ["backward_pass", "dense", "forward_pass", "is_plain", "recording"]
+__all__ = ["backward_pass", "dense", "draws_from", "forward_pass", "is_plain", "recording"]
 
 _DRAW_IN_EVAL_MODE = (torch.nn.FractionalMaxPool2d, torch.nn.FractionalMaxPool3d)
 
@@ -79,7 +79,7 @@ def forward_pass(
         if changes_nothing:
             yield
             return
-    with _alone, _mode(modules, drop), _draws(_generators(device), seed):
+    with _alone, _mode(modules, drop), draws_from(device, seed):
         yield
 
 
@@ -106,7 +106,9 @@ def _mode(modules: Sequence[Any], drop: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _draws(generators: Sequence[Any], seed: int) -> Iterator[None]:
+def draws_from(device: Any, seed: int) -> Iterator[None]:
+    """A block in which torch draws from `seed`, and after which its generators are where they were."""
+    generators = _generators(device)
     # As torch.random.fork_rng and torch.manual_seed do it, without the other devices and a hundred microseconds.
     states = [generator.get_state() for generator in generators]
     try:

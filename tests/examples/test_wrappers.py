@@ -60,8 +60,8 @@ def test_keras_classifier(library: str) -> None:
 @pytest.mark.skipif("TRIOPS_DATA" not in os.environ, reason="TRIOPS_DATA names no folder with the treebank")
 def test_pytorch_tagger() -> None:
     skip_without("torch")
-    printed = run("pytorch_tagger.py", "--sentences", "800", "--epochs", "2")
+    printed = run("pytorch_tagger.py", "--sentences", "1200", "--epochs", "2")
     right = [float(found) for found in re.findall(r"([\d.]+)% of 25,1\d\d words right", printed)]
     assert len(right) == 2
     assert right[0] < right[1]
-    assert right[1] > 65
+    assert right[1] > 60

@@ -192,14 +192,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from triops.models.wrappers.jax import JaxWrapper as JaxWrapper
+    from triops.models.wrappers.keras import KerasWrapper as KerasWrapper
     from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
     from triops.models.wrappers.sklearn import SklearnWrapper as SklearnWrapper
     from triops.models.wrappers.sklearn_classifier import TriopsClassifier as TriopsClassifier
     from triops.models.wrappers.sklearn_regressor import TriopsRegressor as TriopsRegressor
+    from triops.models.wrappers.tensorflow import TensorFlowWrapper as TensorFlowWrapper
 
 _WRAPPERS = {
+    "JaxWrapper": "triops.models.wrappers.jax",
+    "KerasWrapper": "triops.models.wrappers.keras",
     "PyTorchWrapper": "triops.models.wrappers.pytorch",
     "SklearnWrapper": "triops.models.wrappers.sklearn",
+    "TensorFlowWrapper": "triops.models.wrappers.tensorflow",
     "TriopsClassifier": "triops.models.wrappers.sklearn_classifier",
     "TriopsRegressor": "triops.models.wrappers.sklearn_regressor",
 }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from triops.models.model import Model
 
 __all__ = [
+    "decode_array",
+    "encode_array",
     "excluded",
     "from_bytes",
     "node_arrays",
@@ -78,10 +80,10 @@ def node_arrays(node: Model) -> dict[str, Any]:
     """The parameters and state of a node, each array as {dtype, shape, data}."""
     return {
         "params": {
-            name: _encode(node, name, node.get_param(name)) if node.has_param(name) else None
+            name: encode_array(node, name, node.get_param(name)) if node.has_param(name) else None
             for name in node.param_names
         },
-        "state": {name: _encode(node, name, value) for name, value in node._state.items()},
+        "state": {name: encode_array(node, name, value) for name, value in node._state.items()},
     }
 
 
@@ -106,7 +108,8 @@ def write_whole(path: str | PathLike[str], data: bytes) -> None:
         raise
 
 
-def _encode(node: Model, name: str, value: Any) -> Any:
+def encode_array(node: Model, name: str, value: Any) -> Any:
+    """An array as {dtype, shape, data}; what is none as it is. Raises SaveError where it cannot be saved."""
     if not node.ops.backend.is_array(value):
         return value
     host = node.ops.to_numpy(value)
@@ -236,7 +239,9 @@ def prepare_node_arrays(node: Model, saved: dict[str, Any]) -> Callable[[], None
     dims = {name: node.maybe_get_dim(name) for name in node.dim_names} | saved["dims"]
     params: dict[str, Any] = {}
     for name, value in saved.get("params", {}).items():
-        params[name] = None if value is None else _decode(node, name, value, _expected_shape(node, name, dims))
+        params[name] = (
+            None if value is None else decode_array(node, name, value, _expected_shape(node, name, dims))
+        )
         if value is not None and name in node._specs:
             # Where no dimension says how large the first array must be, it says so for the others.
             for dim, extent in zip(node._specs[name].dims, params[name].shape, strict=True):
@@ -247,7 +252,7 @@ def prepare_node_arrays(node: Model, saved: dict[str, Any]) -> Callable[[], None
             f"expected the parameters {sorted(node.param_names)}, the saved ones are {sorted(params)}"
         )
     state = {
-        name: _decode(node, name, value, None) if _is_encoded(value) else value
+        name: decode_array(node, name, value, None) if _is_encoded(value) else value
         for name, value in saved.get("state", {}).items()
     }
 
@@ -272,7 +277,9 @@ def _is_encoded(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"dtype", "shape", "data"}
 
 
-def _decode(node: Model, name: str, saved: Any, expected: tuple[int | None, ...] | None) -> Any:
+def decode_array(node: Model, name: str, saved: Any, expected: tuple[int | None, ...] | None) -> Any:
+    """An array of the node's ops from {dtype, shape, data}. Raises LoadError where it is damaged, or not of the
+    expected shape, in which None stands for any extent."""
     if not _is_encoded(saved):
         raise LoadError(f"{name} is no saved array")
     dtype, shape, data = saved["dtype"], saved["shape"], saved["data"]

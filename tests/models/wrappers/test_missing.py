@@ -1,4 +1,4 @@
-"""Without a library triops works, and says what to install once its wrapper is asked for."""
+"""Without a wrapper's library triops works, and says what to install once the wrapper is asked for."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def test_without_scikit_learn_or_skops_it_says_what_to_install(wrapper: str, hid
     assert "pip install 'triops[sklearn]'" in said
 
 
-@pytest.mark.parametrize("library", ["torch", "sklearn", "skops"])
-def test_models_do_not_load_a_wrappers_library(library: str) -> None:
-    assert run_python(f"import sys, triops.models; print({library!r} in sys.modules)") == "False"
+@pytest.mark.parametrize(
+    ("wrapper", "library"), [("Jax", "jax"), ("Keras", "keras"), ("TensorFlow", "tensorflow")]
+)
+def test_every_wrapper_says_so(wrapper: str, library: str) -> None:
+    said = run_python(ASK.format(hidden=library, ask=f"triops.models.{wrapper}Wrapper"))
+    assert said.startswith(f"{wrapper}Wrapper needs the package {library}")
+    assert repr(library) in said
+    assert f"pip install 'triops[{library}]'" in said
+
+
+def test_models_load_no_wrapped_library() -> None:
+    libraries = {"torch", "jax", "sklearn", "skops", "keras", "tensorflow", "equinox", "flax"}
+    assert run_python(f"import sys, triops.models; print({libraries} & set(sys.modules))") == "set()"

@@ -1,111 +1,93 @@
-"""Arrays of triops' backends as torch tensors, and back. Memory is shared by DLPack, or by NumPy's own buffer,
-which does the same in half the time; what cannot be shared safely is copied."""
+"""Arrays of triops' backends as the tensors of other libraries, and back. Memory is shared by DLPack, or by
+NumPy's own buffer, which does the same in less time; what cannot be shared safely is copied."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
-import numpy as np
-import torch
-
-from triops.errors import ArgumentError, DTypeError
+from triops.backends.backend import Device
+from triops.errors import ArgumentError, ArrayOwnerError, DTypeError
 from triops.ops import Ops
 
-__all__ = ["Bridge", "bridge_to", "dtype_name", "torch_device"]
+__all__ = ["Bridge", "bridge_to"]
 
 
 class Bridge(ABC):
-    """Between the arrays of one Ops and the tensors of torch on the same device. Neither side may write to what
-    it gets: it may be the other's memory."""
+    """Between the arrays of one Ops and the tensors of one library on the same device. Neither side may write
+    to what it gets: it may be the other's memory."""
+
+    library: ClassVar[str]
+    move: ClassVar[str]  # what to do with tensors that are on another device
+    device: Any  # the library's own name of the device
 
     def __init__(self, ops: Ops) -> None:
         self.ops = ops
 
+    def __deepcopy__(self, memo: Any) -> Bridge:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bridge_to, (self.library, self.ops)
+
     @abstractmethod
-    def to_torch(self, array: Any) -> Any:
+    def to_tensor(self, array: Any) -> Any:
         """A tensor of the array's shape and dtype: a new object, in the array's memory where that is possible."""
 
+    def to_own_tensor(self, array: Any) -> Any:
+        """A tensor that the library may keep as a variable's, and write to."""
+        return self.to_tensor(array)
+
     @abstractmethod
-    def from_torch(self, tensor: Any) -> Any:
+    def from_tensor(self, tensor: Any) -> Any:
         """An array of the tensor's shape and dtype. The tensor is dense and needs no gradient."""
 
+    @abstractmethod
+    def copy_of(self, tensor: Any) -> Any:
+        """An array that shares no memory with the tensor, and that the caller may change."""
 
-class _NumpyBridge(Bridge):
-    def to_torch(self, array: Any) -> Any:
-        # Torch has no read-only memory, foreign byte order or negative strides (by DLPack they end the process).
-        if array.flags.behaved:
-            try:
-                return torch.from_numpy(array)
-            except (TypeError, ValueError):
-                pass
-        try:
-            return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True))
-        except TypeError as error:
-            raise DTypeError(
-                f"torch has no dtype for NumPy's {array.dtype}: convert it to float32 first"
-            ) from error
+    @abstractmethod
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value is the library's, with data in it."""
 
-    def from_torch(self, tensor: Any) -> Any:
-        try:
-            return tensor.numpy()
-        except TypeError as error:
-            raise DTypeError(
-                f"NumPy has no dtype for {tensor.dtype}: end the module with .float(), or use JAX"
-            ) from error
+    @abstractmethod
+    def place_of(self, tensor: Any) -> Device:
+        """The device that a tensor lies on."""
 
+    @staticmethod
+    def dtype_name(dtype: Any) -> str:
+        """The library's dtype as every array library names it: `float32`."""
+        return str(dtype)
 
-class _JaxBridge(Bridge):
-    def to_torch(self, array: Any) -> Any:
+    def check_place(self, wrapper: str, name: str, tensor: Any) -> None:
+        """Raise ArrayOwnerError where a tensor of the wrapped module is not on the device of the ops."""
+        place = self.place_of(tensor)
+        if place != self.ops.backend.device:
+            raise ArrayOwnerError(
+                f"{wrapper}: {name} of the module is on {place}, the ops are {self.ops!r}: "
+                f"{self.move.format(device=self.device)} first, or choose the ops of its device"
+            )
+
+    def untraced(self, array: Any) -> Any:
+        """The array, where it has a value; ArgumentError where JAX is tracing it."""
         if self.ops.backend.is_traced(array):
             raise ArgumentError(
-                "a torch module needs the values of its input, and JAX is tracing it: leave the wrapper out of "
-                "what is compiled"
+                f"a {self.library} module needs the values of its input, and JAX is tracing it: leave the "
+                f"wrapper out of what is compiled"
             )
-        return torch.from_dlpack(array)  # waits until JAX has computed it
+        return array
 
-    def from_torch(self, tensor: Any) -> Any:
-        import jax
-
-        tensor = tensor.contiguous()  # XLA reads no other strides
-        if tensor.element_size() < 8:
-            array = jax.dlpack.from_dlpack(tensor)
-        else:
-            with jax.enable_x64(True):
-                array = jax.dlpack.from_dlpack(tensor)
-        return array if self.ops.backend.owns(array) else self.ops.backend.asarray(array, None)
+    def no_dtype(self, dtype: Any, *, of: str) -> DTypeError:
+        """The error where one of the two has no such dtype."""
+        if of == self.library:
+            return DTypeError(f"{of} has no dtype for NumPy's {dtype}: convert it to float32 first")
+        return DTypeError(f"NumPy has no dtype for {dtype}: end the module with float32, or use JAX")
 
 
-class _CupyBridge(Bridge):
-    def to_torch(self, array: Any) -> Any:
-        if any(stride < 0 for stride in array.strides):
-            array = array.copy(order="C")
-        return torch.from_dlpack(array)
-
-    def from_torch(self, tensor: Any) -> Any:
-        import cupy
-
-        return cupy.from_dlpack(tensor)
-
-
-_BRIDGES: dict[str, type[Bridge]] = {"numpy": _NumpyBridge, "jax": _JaxBridge, "cupy": _CupyBridge}
-
-
-def bridge_to(ops: Ops) -> Bridge:
-    """The bridge between torch and the arrays of `ops`."""
-    return _BRIDGES[ops.name](ops)
-
-
-def torch_device(ops: Ops) -> Any:
-    """Torch's name of the device of `ops`. Raises ArgumentError where torch has no such device."""
-    device = ops.backend.device
-    if device.kind == "cpu":
-        return torch.device("cpu")
-    if device.kind == "cuda":
-        return torch.device("cuda", device.index)
-    raise ArgumentError(f"torch cannot share memory with {device}: use ops on a CPU or a CUDA device")
-
-
-def dtype_name(dtype: Any) -> str:
-    """Torch's dtype as every array library names it: `float32`."""
-    return str(dtype).removeprefix("torch.")
+def bridge_to(library: str, ops: Ops) -> Bridge:
+    """The bridge between the arrays of `ops` and "torch", "jax" or "tensorflow". Raises ArgumentError where the
+    library has no such device."""
+    module = import_module(f"triops.models.wrappers.{library}_bridge")
+    bridge: Bridge = module.BRIDGES[ops.name](ops)
+    return bridge

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Self
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
 
 from triops.backends.threads import limit_loaded
-from triops.errors import (
-    ArgumentError,
-    ArrayOwnerError,
-    BackendUnavailable,
-    DTypeError,
-    UninitializedError,
-)
+from triops.errors import ArgumentError, BackendUnavailable, UninitializedError
 from triops.models import saving
 from triops.models.guard import located
-from triops.models.model import Model
-from triops.models.seeds import default_seed, derive_seed
 from triops.ops import Ops
-from triops.types import Backprop
 
 try:
     import safetensors.torch  # noqa: F401 - torch_state works with it
@@ -28,24 +20,20 @@ except ImportError as error:
         f"PyTorchWrapper needs the packages torch and safetensors ({error}): pip install 'triops[torch]'"
     ) from error
 
-from triops.models.wrappers.bridge import bridge_to, torch_device
-from triops.models.wrappers.torch_parameters import Gradients, Weights, find_parameter
-from triops.models.wrappers.torch_passes import (
-    backward_pass,
-    dense,
-    forward_pass,
-    is_plain,
-    map_tensors,
-    recording,
-)
+from triops.models.wrappers.bridge import bridge_to
+from triops.models.wrappers.torch_bridge import torch_device
+from triops.models.wrappers.torch_parameters import Gradients, Weights, find_parameter, named_parameters
+from triops.models.wrappers.torch_passes import backward_pass, dense, forward_pass, is_plain, recording
+from triops.models.wrappers.torch_precision import MixedPrecision
 from triops.models.wrappers.torch_state import state_from_bytes, state_to_bytes
+from triops.models.wrappers.wrapper import PullBack, Wrapper, dtype_made_by, leaves_like, map_leaves, tree_leaves
 
 __all__ = ["PyTorchWrapper"]
 
 limit_loaded()
 
 
-class PyTorchWrapper(Model):
+class PyTorchWrapper(Wrapper):
     """Y = module(X), with the gradients that torch finds.
 
     X: an array of this model's ops, or a list or tuple of them, which the module gets as its arguments. Y: what
@@ -70,9 +58,18 @@ class PyTorchWrapper(Model):
     None shares with torch's own layers as long as none works in place, and copies where other code runs, which
     might write to its input or keep its output. True promises that it does not; False copies always.
 
-    Saved are the module's state_dict, parameters and buffers, as safetensors. Raises ArgumentError where
-    `module` is none of torch's, ArrayOwnerError where it is on another device than the ops.
+    mixed_precision: "float16" or "bfloat16" for what torch.autocast computes in it; arrays and parameters stay
+        float32. The gradients of float16 are scaled on their way back: where some are not finite, this pass
+        teaches nothing, its gradients are zeros, and the scale gets smaller.
+    grad_scaler: the `torch.amp.GradScaler` that has the scale; with float16 a new one where it is left out.
+
+    A module that torch.compile made is a module too; its parameters have the same names, and its weights load
+    where they are not compiled, and the other way. Saved are the module's state_dict, parameters and buffers, as
+    safetensors. Raises ArgumentError where `module` is none of torch's, ArrayOwnerError where it is on another
+    device than the ops.
     """
+
+    library: ClassVar[str] = "torch"
 
     def __init__(
         self,
@@ -80,6 +77,8 @@ class PyTorchWrapper(Model):
         *,
         optimizer: Any = None,
         share: bool | None = None,
+        mixed_precision: str | None = None,
+        grad_scaler: Any = None,
         name: str | None = None,
         ops: Ops | None = None,
     ) -> None:
@@ -91,95 +90,67 @@ class PyTorchWrapper(Model):
         super().__init__(name, ops=ops)
         self.module, self.optimizer, self.share = module, optimizer, share
         self._params, self._grads = Weights(self), Gradients(self)  # type: ignore[assignment]
-        self._bridge, self._device = bridge_to(self.ops), torch_device(self.ops)
-        self._check_device()
+        self._bridge = bridge_to(self.library, self.ops)
+        for label, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            self._bridge.check_place("PyTorchWrapper", label, tensor)
+        self._precision = MixedPrecision.of(mixed_precision, grad_scaler, self._bridge.device.type)
         if optimizer is not None:
             self._check_optimizer(optimizer)
 
     # -- computing
 
-    def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
+    def recording(self, on: bool) -> AbstractContextManager[Any]:
+        return recording(on)
+
+    def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:
         modules = list(self.module.modules())
         all_plain = all(map(is_plain, modules))
         share = all_plain if self.share is None else self.share
+        precision = self._precision
         inputs: list[Any] = []
 
-        def argument(x: Any) -> Any:
-            tensor = self._tensor("X", x)
+        def argument(tensor: Any) -> Any:
             if drop is not None and tensor.is_floating_point():
                 tensor.requires_grad_()
             inputs.append(tensor)
             return tensor if share else tensor.clone()
 
         def result(y: Any) -> Any:
-            if not isinstance(y, torch.Tensor):
-                raise DTypeError(
-                    f"the module must return a tensor, or lists and tuples of tensors, got {type(y).__name__}: "
-                    f"wrap a module that returns the tensors alone"
-                )
-            y = y.detach()
-            return self._bridge.from_torch(y if share else y.clone())
+            y = self.check_output(y).detach()
+            return y if share else y.clone()
 
-        forward = forward_pass(modules, drop, self._next_seed(drop), self._device, all_plain)
-        with recording(drop is not None), forward:
-            outputs = self.module(*map_tensors(argument, X if isinstance(X, list | tuple) else (X,)))
-        pending = [outputs]
+        with forward_pass(modules, drop, self.next_seed(drop), self._bridge.device, all_plain):
+            arguments = map_leaves(argument, X if isinstance(X, list | tuple) else (X,))
+            if precision is None:
+                outputs = self.module(*arguments)
+            else:
+                outputs = map_leaves(self._wide, precision.call(self.module, arguments))
 
-        def backprop(dY: Any, sgd: Any = None) -> Any:
-            if drop is None:
-                raise ArgumentError(
-                    "begin_update with drop=None predicts and records nothing: give it a rate, as 0.0"
-                )
-            if not pending:
-                raise ArgumentError(
-                    "backprop was called for this forward pass before, and torch has let go of what it recorded: "
-                    "call begin_update again"
-                )
-            with recording(True):
-                pairs = list(self._with_gradients(pending[0], dY, share))
-                pending.clear()
+        def pull_back(dY: Any) -> Any:
+            pairs = [
+                (y, dy if share else dy.clone())
+                for y, dy in zip(tree_leaves(outputs), leaves_like(outputs, dY), strict=True)
+                if dy is not None and y.requires_grad
+            ]
+            if precision is None:
                 backward_pass(modules, inputs, pairs)
+            else:
+                precision.backward_pass(modules, inputs, pairs)
+                self.set_state("grad_scale", precision.scale)
             given = iter(inputs)
-            return map_tensors(lambda x: self._input_gradient(next(given)), X)
+            return map_leaves(lambda x: _gradient_of(next(given)), X)
 
-        return map_tensors(result, outputs), backprop
+        return map_leaves(result, outputs), pull_back
 
-    def _tensor(self, argument: str, array: Any) -> Any:
-        if not self.ops.backend.owns(array):
-            self.ops.check_owner(self.name, argument, array)
-        return self._bridge.to_torch(array)
-
-    def _with_gradients(self, Y: Any, dY: Any, share: bool) -> Iterator[tuple[Any, Any]]:
-        """The tensors that torch recorded, each with its gradient; that dY is like Y has been checked."""
-        if isinstance(Y, list | tuple):
-            for y, dy in zip(Y, dY, strict=True):
-                if dy is not None:
-                    yield from self._with_gradients(y, dy, share)
-        elif Y.requires_grad:
-            tensor = self._tensor("dY", dY)
-            yield Y, tensor if share else tensor.clone()
-
-    def _input_gradient(self, tensor: Any) -> Any:
-        if not tensor.requires_grad:
-            return None
-        gradient = torch.zeros_like(tensor, requires_grad=False) if tensor.grad is None else dense(tensor.grad)
-        return self._bridge.from_torch(gradient)
-
-    def _next_seed(self, drop: float | None) -> int:
-        seed = self.get_state("seed")
-        if seed is None:
-            seed = derive_seed(default_seed(), "torch", self.id)
-        if drop is None:
-            return derive_seed(seed, "predict")
-        drawn = self.get_state("drawn", 0)
-        self.set_state("drawn", drawn + 1)
-        return derive_seed(seed, drawn)
+    def _wide(self, y: Any) -> Any:
+        y = self.check_output(y)
+        assert self._precision is not None
+        return y.float() if y.dtype == self._precision.dtype else y
 
     # -- initialization
 
     def initialize_layers(self, X: Any, Y: Any, seed: int) -> None:
-        self.set_state("seed", derive_seed(seed, "torch"))
-        self.set_state("drawn", 0)
+        super().initialize_layers(X, Y, seed)
         if any(map(torch.nn.parameter.is_lazy, self.module.parameters())):
             if X is None:
                 raise UninitializedError(
@@ -209,8 +180,8 @@ class PyTorchWrapper(Model):
         torchs = optimizer if self.optimizer is None else self.optimizer
         if not isinstance(torchs, torch.optim.Optimizer):
             return {
-                name: (self.get_param(name), self._bridge.from_torch(dense(parameter.grad)))
-                for name, parameter in self.module.named_parameters()
+                name: (self.get_param(name), self._bridge.from_tensor(dense(parameter.grad)))
+                for name, parameter in named_parameters(self.module)
                 if parameter.grad is not None
             }
         if any(parameter.grad is not None for parameter in self.module.parameters()):
@@ -236,29 +207,20 @@ class PyTorchWrapper(Model):
 
     def convert(self, function: Callable[[Any], Any], ops: Ops) -> None:
         device = torch_device(ops)
-        made = {function(self.ops.alloc((1,), name)).dtype.name for name in ("float32", "float64")}
-        # One dtype from two is a conversion of every float; each its own is a move.
-        self.module.to(device=device, dtype=getattr(torch, made.pop()) if len(made) == 1 else None)
+        dtype = dtype_made_by(function, self.ops)
+        self.module.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
         if self.optimizer is not None:
             self.optimizer.load_state_dict(self.optimizer.state_dict())  # takes its moments to the parameters
         for name, value in self._state.items():
             if self.ops.backend.is_array(value):
                 self._state[name] = function(value)
-        self.ops, self._bridge, self._device = ops, bridge_to(ops), device
+        self.ops, self._bridge = ops, bridge_to(self.library, ops)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = super().__deepcopy__(memo)
         for parameter, copied in zip(self.module.parameters(), twin.module.parameters(), strict=True):
             copied.grad = None if parameter.grad is None else parameter.grad.clone()
         return twin
-
-    def _check_device(self) -> None:
-        for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
-            if tensor.device != self._device:
-                raise ArrayOwnerError(
-                    f"PyTorchWrapper: {name} of the module is on {tensor.device}, the ops are {self.ops!r}: call "
-                    f"module.to('{self._device}') first, or choose the ops of its device"
-                )
 
     def __repr__(self) -> str:
         return f"PyTorchWrapper({type(self.module).__name__})"
@@ -277,5 +239,13 @@ class PyTorchWrapper(Model):
         def take_over() -> None:
             self.module.load_state_dict(state_dict)
             take_over_state()
+            if self._precision is not None:
+                self._precision.restore(self.get_state("grad_scale"))
 
         return take_over
+
+
+def _gradient_of(tensor: Any) -> Any:
+    if not tensor.requires_grad:
+        return None
+    return torch.zeros_like(tensor, requires_grad=False) if tensor.grad is None else dense(tensor.grad)

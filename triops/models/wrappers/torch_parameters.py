@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.parameter import is_lazy
 
-from triops.errors import ArgumentError, DTypeError, ShapeError
-from triops.models.wrappers.bridge import dtype_name
+from triops.models.wrappers.parameters import Elsewhere
 from triops.models.wrappers.torch_passes import dense
 
 if TYPE_CHECKING:
     from triops.models.wrappers.pytorch import PyTorchWrapper
 
-__all__ = ["Gradients", "Weights", "find_parameter"]
+__all__ = ["Gradients", "Weights", "find_parameter", "named_parameters", "plain_name"]
+
+
+def plain_name(name: str) -> str:
+    """A name without what torch.compile puts into it, so that compiled or not it is the same."""
+    return name.replace("_orig_mod.", "")
+
+
+def named_parameters(module: Any) -> Iterator[tuple[str, Any]]:
+    """The parameters, each once, by their plain names."""
+    return ((plain_name(name), parameter) for name, parameter in module.named_parameters())
 
 
 def find_parameter(module: Any, name: Any) -> Any:
@@ -28,41 +37,20 @@ def find_parameter(module: Any, name: Any) -> Any:
         return dict(module.named_parameters(remove_duplicate=False)).get(name)
 
 
-class _Parameters(MutableMapping[str, Any]):
-    def __init__(self, model: PyTorchWrapper) -> None:
-        self._model = model
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+class _Parameters(Elsewhere):
+    _model: PyTorchWrapper
 
     def _find(self, name: Any) -> Any:
         return find_parameter(self._model.module, name)
-
-    def _array(self, tensor: Any) -> Any:
-        # A copy: torch changes the tensor in place, and the caller may change the array.
-        return self._model._bridge.from_torch(tensor.detach().clone())
 
     def _fitting(self, what: str, name: str, value: Any) -> tuple[Any, Any]:
         """The parameter, and the value for it as a tensor."""
         parameter = self._find(name)
         if parameter is None or is_lazy(parameter):
-            raise ArgumentError(
-                f"{what} cannot be set: the module makes its parameters by itself, and those with a value are "
-                f"{[known for known, p in self._model.module.named_parameters() if not is_lazy(p)]}"
-            )
-        self._model.ops.check_owner(self._model.name, what, value)
-        tensor = self._model._bridge.to_torch(value)
-        if tensor.shape != parameter.shape:
-            raise ShapeError(
-                f"{what}: expected shape {tuple(parameter.shape)}, got {tuple(tensor.shape)}: reshape it"
-            )
-        if tensor.dtype != parameter.dtype:
-            expected = dtype_name(parameter.dtype)
-            raise DTypeError(
-                f"{what}: expected {expected}, got {value.dtype}: convert it with "
-                f"ops.asarray(..., dtype='{expected}')"
-            )
-        return parameter, tensor
+            known = [known for known, p in named_parameters(self._model.module) if not is_lazy(p)]
+            raise self.unknown(what, known)
+        dtype = self._model._bridge.dtype_name(parameter.dtype)
+        return parameter, self.check_fits(what, value, parameter.shape, dtype)
 
 
 class Weights(_Parameters):
@@ -70,7 +58,7 @@ class Weights(_Parameters):
     has yet to make it."""
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, parameter in self._model.module.named_parameters() if parameter.requires_grad)
+        return (name for name, parameter in named_parameters(self._model.module) if parameter.requires_grad)
 
     def __contains__(self, name: object) -> bool:
         return self._find(name) is not None
@@ -79,22 +67,19 @@ class Weights(_Parameters):
         parameter = self._find(name)
         if parameter is None:
             raise KeyError(name)
-        return None if is_lazy(parameter) else self._array(parameter)
+        return None if is_lazy(parameter) else self._model._bridge.copy_of(parameter)
 
     def __setitem__(self, name: str, value: Any) -> None:
         parameter, tensor = self._fitting(f"parameter {name}", name, value)
         with torch.no_grad():
             parameter.copy_(tensor)
 
-    def __delitem__(self, name: str) -> None:
-        raise ArgumentError(f"parameter {name} belongs to the module, and cannot be taken out")
-
 
 class Gradients(_Parameters):
     """What is in `.grad`, where torch's optimizers look for it."""
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, parameter in self._model.module.named_parameters() if parameter.grad is not None)
+        return (name for name, parameter in named_parameters(self._model.module) if parameter.grad is not None)
 
     def __contains__(self, name: object) -> bool:
         parameter = self._find(name)
@@ -103,7 +88,7 @@ class Gradients(_Parameters):
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise KeyError(name)
-        return self._array(dense(self._find(name).grad))
+        return self._model._bridge.copy_of(dense(self._find(name).grad))
 
     def __setitem__(self, name: str, value: Any) -> None:
         parameter, tensor = self._fitting(f"gradient of {name}", name, value)

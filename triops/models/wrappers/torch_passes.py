@@ -4,7 +4,7 @@ module, the rates of its dropout layers, the random generators."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import RLock
 from typing import Any
@@ -13,8 +13,9 @@ import torch
 from torch.nn.modules.dropout import _DropoutNd
 
 from triops.errors import ArgumentError
+from triops.models.wrappers.wrapper import check_rate
 
-__all__ = ["backward_pass", "dense", "forward_pass", "is_plain", "map_tensors", "recording"]
+__all__ = ["backward_pass", "dense", "draws_from", "forward_pass", "is_plain", "recording"]
 
 _DRAW_IN_EVAL_MODE = (torch.nn.FractionalMaxPool2d, torch.nn.FractionalMaxPool3d)
 
@@ -31,15 +32,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def map_tensors(function: Callable[[Any], Any], tree: Any) -> Any:
-    """`function` of each leaf; lists stay lists, and tuples of any kind become plain ones."""
-    if isinstance(tree, list):
-        return [map_tensors(function, item) for item in tree]
-    if isinstance(tree, tuple):
-        return tuple(map_tensors(function, item) for item in tree)
-    return function(tree)
 
 
 def dense(gradient: Any) -> Any:
@@ -80,15 +72,14 @@ def forward_pass(
     where it is no rate. Modes and generators are everybody's, so one thread at a time runs such a block, unless
     it needs neither.
     """
-    if drop is not None and not 0 <= drop < 1:
-        raise ArgumentError(f"drop must be from 0 up to, not including, 1, or None to predict, got {drop}")
+    check_rate(drop)
     if drop is None and all_plain and not any(isinstance(inner, _DRAW_IN_EVAL_MODE) for inner in modules):
         with _alone:
             changes_nothing = not any(inner.training for inner in modules)
         if changes_nothing:
             yield
             return
-    with _alone, _mode(modules, drop), _draws(_generators(device), seed):
+    with _alone, _mode(modules, drop), draws_from(device, seed):
         yield
 
 
@@ -115,7 +106,9 @@ def _mode(modules: Sequence[Any], drop: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _draws(generators: Sequence[Any], seed: int) -> Iterator[None]:
+def draws_from(device: Any, seed: int) -> Iterator[None]:
+    """A block in which torch draws from `seed`, and after which its generators are where they were."""
+    generators = _generators(device)
     # As torch.random.fork_rng and torch.manual_seed do it, without the other devices and a hundred microseconds.
     states = [generator.get_state() for generator in generators]
     try:

@@ -10,7 +10,8 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from triops.errors import LoadError, SaveError, UninitializedError
-from triops.models.wrappers.bridge import dtype_name
+from triops.models.wrappers.torch_bridge import TorchBridge
+from triops.models.wrappers.torch_parameters import plain_name
 
 __all__ = ["state_from_bytes", "state_to_bytes"]
 
@@ -24,7 +25,7 @@ def state_to_bytes(module: Any) -> bytes:
             raise UninitializedError(
                 f"parameter {name} has no value yet: call model.initialize(X) with a sample batch before saving"
             )
-        tensors[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors[plain_name(name)] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     data: bytes = safetensors.torch.save(tensors)
     return data
 
@@ -39,22 +40,24 @@ def state_from_bytes(module: Any, data: Any) -> dict[str, Any]:
     except Exception as error:  # what it raises for damaged bytes has no base but this
         raise LoadError(f"the saved module does not read as safetensors ({error}): get a whole copy") from error
     expected = _distinct_tensors(module)
-    names = {names[0] for names, _ in expected}
+    names = {plain_name(names[0]) for names, _ in expected}
     if names != set(tensors):
         raise LoadError(
             f"the saved module lacks {sorted(names - set(tensors))} and has {sorted(set(tensors) - names)} more: "
             f"make the same module before loading"
         )
-    for (name, *_), tensor in expected:
+    for (first, *_), tensor in expected:
+        name = plain_name(first)
         saved = tensors[name]
         fits = is_lazy(tensor) or saved.shape == tensor.shape
         if not fits or saved.dtype != tensor.dtype:
             shape = "any shape" if is_lazy(tensor) else f"shape {tuple(tensor.shape)}"
             raise LoadError(
-                f"{name}: expected {shape} of {dtype_name(tensor.dtype)}, the saved one has shape "
-                f"{tuple(saved.shape)} of {dtype_name(saved.dtype)}: make the same module before loading"
+                f"{name}: expected {shape} of {TorchBridge.dtype_name(tensor.dtype)}, the saved one has shape "
+                f"{tuple(saved.shape)} of {TorchBridge.dtype_name(saved.dtype)}: make the same module before "
+                f"loading"
             )
-    return {name: tensors[names[0]] for names, _ in expected for name in names}
+    return {name: tensors[plain_name(names[0])] for names, _ in expected for name in names}
 
 
 def _distinct_tensors(module: Any) -> list[tuple[list[str], Any]]:

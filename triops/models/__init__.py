@@ -187,9 +187,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from triops.models.wrappers.load_thinc import load_thinc as load_thinc
     from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
+    from triops.models.wrappers.spacy_docs import FeatureExtractor as FeatureExtractor
+    from triops.models.wrappers.spacy_docs import extract_features as extract_features
+    from triops.models.wrappers.spacy_docs import stream_features as stream_features
+    from triops.models.wrappers.thinc import ThincWrapper as ThincWrapper
+    from triops.models.wrappers.to_thinc import to_thinc as to_thinc
 
-_WRAPPERS = {"PyTorchWrapper": "triops.models.wrappers.pytorch"}
+_WRAPPERS = {
+    "FeatureExtractor": "triops.models.wrappers.spacy_docs",
+    "PyTorchWrapper": "triops.models.wrappers.pytorch",
+    "ThincWrapper": "triops.models.wrappers.thinc",
+    "extract_features": "triops.models.wrappers.spacy_docs",
+    "load_thinc": "triops.models.wrappers.load_thinc",
+    "stream_features": "triops.models.wrappers.spacy_docs",
+    "to_thinc": "triops.models.wrappers.to_thinc",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,9 @@
 """Thinc on the CPU with triops' kernels, for the whole process, and back.
 
-Thinc makes its ops by name, from a registry; every model holds the ops that it was made with; and the optimizer makes
-some for each update. So the registry gets another class of that name, the ops that were made already change their
-class, and the optimizer is told where to look. A model's layers are called through three methods of Thinc's `Model`,
-which find triops' forward pass where there is one."""
+Thinc makes its ops by name, from a registry; every model holds the ops that it was made with; and the optimizer
+makes some for each update. So the registry gets another class of that name, the ops that were made already change
+their class, and the optimizer is told where to look. A model's layers are called through three methods of Thinc's
+`Model`, which find triops' forward pass where there is one."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def accelerate_thinc() -> ThincAcceleration:
     """Have Thinc compute on the CPU with triops' kernels: all its models and optimizers in this process, and so
     every spaCy pipeline, those that are there and those to come, without a change to their code.
 
-    Results are Thinc's to the accuracy of float32; calls that triops' kernels are not for, such as float64 arrays, go
-    to Thinc's own code. A `NumpyOps()` that a program makes by its class from now on stays Thinc's own. Models on a
-    GPU are left alone. In the config of a spaCy pipeline:
+    Results are Thinc's to the accuracy of float32; calls that triops' kernels are not for, such as float64
+    arrays, go to Thinc's own code. A `NumpyOps()` that a program makes by its class from now on stays Thinc's
+    own. Models on a GPU are left alone. In the config of a spaCy pipeline:
 
         [nlp]
         before_creation = {"@callbacks": "triops.accelerate_thinc.v1"}
 
-    Returns a handle that undoes it with `restore()`, or at the end of a `with` block; `restore_thinc()` does so in
-    any case. Raises BackendUnavailable where Thinc is not installed.
+    Returns a handle that undoes it with `restore()`, or at the end of a `with` block; `restore_thinc()` does so
+    in any case. Raises BackendUnavailable where Thinc is not installed.
     """
     with _lock:
         if _replaced:

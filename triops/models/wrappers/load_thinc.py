@@ -19,7 +19,9 @@ try:
     import srsly
     import thinc.api
 except ImportError as error:
-    raise BackendUnavailable(f"load_thinc needs the package thinc ({error}): pip install 'triops[thinc]'") from error
+    raise BackendUnavailable(
+        f"load_thinc needs the package thinc ({error}): pip install 'triops[thinc]'"
+    ) from error
 
 __all__ = ["load_thinc"]
 
@@ -51,11 +53,11 @@ class _Layer:
 def load_thinc(model: M, source: Any) -> M:
     """Give a triops model the weights of a Thinc model of the same structure; returns it.
 
-    model: layers with parameters of the same kinds and sizes, in the same order. It takes dimensions that it does not
-    know yet from the weights, and with them the seeds of hash embeddings and the settings of softmax. source: a Thinc
-    model, the bytes that its `to_bytes` gave, or the path of the file that its `to_disk` wrote. Raises LoadError, and
-    leaves the model as it was, where the layers do not fit; so do those that keep their weights in another order
-    than Thinc, LSTM and SparseLinear.
+    model: layers with parameters of the same kinds and sizes, in the same order. It takes dimensions that it does
+    not know yet from the weights, and with them the seeds of hash embeddings and the settings of softmax. source:
+    a Thinc model, the bytes that its `to_bytes` gave, or the path of the file that its `to_disk` wrote. Raises
+    LoadError, and leaves the model as it was, where the layers do not fit; so do those that keep their weights in
+    another order than Thinc, LSTM and SparseLinear.
     """
     theirs = list(_read(source).trained())
     ours = [node for node in model.walk(order="dfs_pre") if node.param_names]
@@ -145,8 +147,8 @@ def _as_tree(flat: list[_Layer]) -> _Layer:
             waiting.append(unplaced.popleft())
     if unplaced:
         raise ValueError(
-            f"the names of its layers do not say where {unplaced[0].name} belongs, as where one was renamed or is "
-            f"used twice; give the Thinc model itself"
+            f"the names of its layers do not say where {unplaced[0].name} belongs, as where one was "
+            f"renamed or is used twice; give the Thinc model itself"
         )
     return root
 
@@ -154,7 +156,8 @@ def _as_tree(flat: list[_Layer]) -> _Layer:
 def _inside(name: str, unplaced: deque[_Layer]) -> list[_Layer]:
     """The layers at the front of those that have no place yet whose names make up the name."""
     for separator in (">>", "|", "+"):
-        joined, found = "", []
+        joined = ""
+        found: list[_Layer] = []
         for layer in unplaced:
             joined = layer.name if not found else f"{joined}{separator}{layer.name}"
             found.append(layer)

@@ -29,9 +29,9 @@ def extract_features(
 ) -> list[Any]:
     """Of each Doc (or Span) the ids of its tokens: (tokens, len(attrs)) uint64.
 
-    attrs: names of spaCy's attributes, or their numbers. An id is the 64-bit hash of a string in `nlp.vocab.strings`,
-    or the value of a flag. ops: the ops of the arrays, the current ones where they are left out. Raises
-    ArgumentError for an attribute that spaCy does not have, DTypeError where something is no Doc.
+    attrs: names of spaCy's attributes, or their numbers. An id is the 64-bit hash of a string in
+    `nlp.vocab.strings`, or the value of a flag. ops: the ops of the arrays, the current ones where they are left
+    out. Raises ArgumentError for an attribute that spaCy does not have, DTypeError where something is no Doc.
     """
     numbers, ops = _numbers_of(attrs), ops or get_current_ops()
     return [_ids_of(doc, numbers, ops) for doc in docs]
@@ -47,15 +47,19 @@ def stream_features(
     ops: Ops | None = None,
     **pipe: Any,
 ) -> Iterator[Any]:
-    """The features of texts in batches, as `nlp.pipe` makes Docs of them: no more texts than a batch are read ahead.
+    """The features of texts in batches, as `nlp.pipe` makes Docs of them: no more texts than a batch are read
+    ahead.
 
-    Each batch is a list of arrays, as from `extract_features`, or with `ragged` one Ragged. pipe: further arguments of
-    `nlp.pipe`, such as n_process or disable. Raises ArgumentError where batch_size is no positive integer.
+    Each batch is a list of arrays, as from `extract_features`, or with `ragged` one Ragged. pipe: further
+    arguments of `nlp.pipe`, such as n_process or disable. Raises ArgumentError where batch_size is no positive
+    integer.
     """
     if not hasattr(batch_size, "__index__") or index(batch_size) < 1:
         raise ArgumentError(f"stream_features: batch_size must be an integer from 1, got {batch_size!r}")
     _numbers_of(attrs)
-    return _stream(nlp.pipe(texts, batch_size=batch_size, **pipe), attrs, batch_size, ragged, ops or get_current_ops())
+    return _stream(
+        nlp.pipe(texts, batch_size=batch_size, **pipe), attrs, batch_size, ragged, ops or get_current_ops()
+    )
 
 
 def _stream(docs: Iterator[Any], attrs: Sequence[str | int], size: int, ragged: bool, ops: Ops) -> Iterator[Any]:
@@ -78,8 +82,8 @@ def _packed(arrays: list[Any], ragged: bool, ops: Ops) -> Any:
 class FeatureExtractor(Model):
     """Y = the ids of each Doc's tokens, to be hashed: a model's first layer.
 
-    X: Docs or Spans. Y: a list of (tokens, columns) uint64 arrays. columns: names of spaCy's attributes. `backprop`
-    returns None.
+    X: Docs or Spans. Y: a list of (tokens, columns) uint64 arrays. columns: names of spaCy's attributes.
+    `backprop` returns None.
     """
 
     def __init__(self, columns: Sequence[str | int] = FEATURES) -> None:
@@ -96,14 +100,15 @@ def _numbers_of(attrs: Sequence[str | int]) -> list[int]:
     numbers = [attr if isinstance(attr, int) else IDS.get(attr) for attr in attrs]
     if None in numbers or not set(numbers) <= set(IDS.values()):
         raise ArgumentError(
-            f"spaCy has no attribute {attrs[numbers.index(None)] if None in numbers else attrs!r}: name some such as "
-            f"{', '.join(FEATURES)}"
+            f"spaCy has not all of the attributes {list(attrs)}: name some such as {', '.join(FEATURES)}"
         )
     return numbers
 
 
 def _ids_of(doc: Any, numbers: list[int], ops: Ops) -> Any:
     if not hasattr(doc, "to_array"):
-        raise DTypeError(f"features are those of spaCy's Docs or Spans, got {type(doc).__name__}: make one with nlp(text)")
+        raise DTypeError(
+            f"features are those of spaCy's Docs or Spans, got {type(doc).__name__}: make one with nlp(text)"
+        )
     ids = doc.to_array(numbers)
     return ops.asarray(ids.reshape(len(doc), len(numbers)), dtype="uint64")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import thinc.api
+
 from triops.errors import ArgumentError
 from triops.models.adapters import list2ragged, ragged2list, with_array
 from triops.models.combinators import chain, clone, concatenate, residual
@@ -18,7 +20,7 @@ from triops.models.layers import (
     reduce_sum,
 )
 from triops.models.wrappers.spacy_docs import FEATURES, FeatureExtractor
-from triops.models.wrappers.to_thinc import thinc, to_thinc
+from triops.models.wrappers.to_thinc import to_thinc
 from triops.ops import use_ops
 
 __all__ = ["build_tagger", "build_textcat", "build_tok2vec"]
@@ -36,8 +38,8 @@ def build_tok2vec(
     """`triops.Tok2Vec.v1`: a vector of `width` for each token, from hashed features of it and its neighbours, as
     spaCy's HashEmbedCNN. Docs in, a list of (tokens, width) floats out.
 
-    depth: residual blocks of a window and a maxout layer. embed_size: rows of the table of the first attribute; the
-    others have half as many. window_size: neighbours on each side. attrs: spaCy's names. backend: what triops
+    depth: residual blocks of a window and a maxout layer. embed_size: rows of the table of the first attribute;
+    the others have half as many. window_size: neighbours on each side. attrs: spaCy's names. backend: what triops
     computes with.
     """
     with use_ops(backend):
@@ -59,18 +61,17 @@ def build_tagger(tok2vec: Any, nO: int | None = None, backend: str = "numpy") ->
     (tokens, nO) probabilities out."""
     width = _width_of(tok2vec)
     with use_ops(backend):
-        predict = chain(list2ragged(), with_array(Softmax(nO, width)), ragged2list())
-    return _after(tok2vec, to_thinc(predict, name="triops.tagger"))
+        return _after(tok2vec, to_thinc(with_array(Softmax(nO, width)), name="triops.tagger"))
 
 
-def build_textcat(
-    tok2vec: Any, exclusive_classes: bool, nO: int | None = None, backend: str = "numpy"
-) -> Any:
-    """`triops.TextCat.v1`: a sum of the vectors that `tok2vec` gives, weighed by parametric attention, a maxout layer,
-    and a softmax, or where the classes do not exclude each other a sigmoid. Docs in, (docs, nO) out."""
+def build_textcat(tok2vec: Any, exclusive_classes: bool, nO: int | None = None, backend: str = "numpy") -> Any:
+    """`triops.TextCat.v1`: a sum of the vectors that `tok2vec` gives, weighed by parametric attention, a maxout
+    layer, and a softmax, or where the classes do not exclude each other a sigmoid. Docs in, (docs, nO) out."""
     width = _width_of(tok2vec)
     with use_ops(backend):
-        pool = chain(list2ragged(), ParametricAttention(width), reduce_sum(), Maxout(width, width, normalize=True))
+        pool = chain(
+            list2ragged(), ParametricAttention(width), reduce_sum(), Maxout(width, width, normalize=True)
+        )
         classify = Softmax(nO, width) if exclusive_classes else chain(Linear(nO, width), Logistic())
         return _after(tok2vec, to_thinc(chain(pool, classify), name="triops.textcat"))
 

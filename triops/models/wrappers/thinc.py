@@ -15,7 +15,6 @@ from triops.models.guard import located
 from triops.models.model import Model
 from triops.models.seeds import default_seed, derive_seed
 from triops.ops import Ops
-from triops.ops.base import is_float
 from triops.types import Backprop
 
 try:
@@ -38,25 +37,25 @@ class ThincWrapper(Model):
     """Y = model(X), with the gradients that Thinc's layers find.
 
     X: an array, a list of arrays, Ragged or Padded, or whatever else the Thinc model takes, such as spaCy's Docs,
-    which have no gradient. Y: what the Thinc model returns, with the arrays of this model's ops. Thinc computes on
-    the CPU: arrays that lie elsewhere are copied there and back.
+    which have no gradient. Y: what the Thinc model returns, with the arrays of this model's ops. Thinc computes
+    on the CPU: arrays that lie elsewhere are copied there and back.
 
-    `drop` above 0 replaces the rate of the model's dropout layers, and with `drop` None it predicts. Thinc's random
-    numbers follow from the seed that `initialize` gets and from how many training passes there were; NumPy's own
-    generator is afterwards where it was.
+    `drop` above 0 replaces the rate of the model's dropout layers, and with `drop` None it predicts. Thinc's
+    random numbers follow from the seed that `initialize` gets and from how many training passes there were;
+    NumPy's own generator is afterwards where it was.
 
-    The weights are Thinc's. Parameters are named by the layer's number in the order of Thinc's `walk()`, its name,
-    and the parameter's, as in `2:maxout.W`; `get_param` gives a copy, and `set_param` copies into the Thinc model.
-    `initialize` has Thinc make them where one has no value yet, and else leaves them. `finish_update` takes triops'
-    optimizers and Thinc's. Saved is what Thinc saves of it, msgpack. Raises ArgumentError where `model` is none of
-    Thinc's.
+    The weights are Thinc's. Parameters are named by the layer's number in the order of Thinc's `walk()`, its
+    name, and the parameter's, as in `2:maxout.W`; `get_param` gives a copy, and `set_param` copies into the Thinc
+    model. `initialize` has Thinc make them where one has no value yet, and else leaves them. `finish_update`
+    takes triops' optimizers and Thinc's. Saved is what Thinc saves of it, msgpack. Raises ArgumentError where
+    `model` is none of Thinc's.
     """
 
     def __init__(self, model: Any, *, name: str | None = None, ops: Ops | None = None) -> None:
         if not isinstance(model, thinc.api.Model):
             raise ArgumentError(
-                f"ThincWrapper: model must be a thinc.api.Model, got {type(model).__name__}: make one first, as in "
-                f"ThincWrapper(thinc.api.Relu(16))"
+                f"ThincWrapper: model must be a thinc.api.Model, got {type(model).__name__}: make one first, "
+                f"as in ThincWrapper(thinc.api.Relu(16))"
             )
         super().__init__(name, dims={"nO": None, "nI": None}, ops=ops)
         self.thinc = model
@@ -178,8 +177,8 @@ class ThincWrapper(Model):
         data = saved["params"]
         if not isinstance(data, bytes) or not self.thinc.can_from_bytes(data, strict=False):
             raise LoadError(
-                f"the saved model is not one that Thinc can load into {self.thinc.name}: make the same layers, with "
-                f"the same dimensions, before loading"
+                f"the saved model is not one that Thinc can load into {self.thinc.name}: make the same "
+                f"layers, with the same dimensions, before loading"
             )
 
         def take_over() -> None:

@@ -1,5 +1,5 @@
-"""Thinc's operations on the CPU, computed by triops. A method takes the calls that triops' kernels are for, float32
-arrays above all, and leaves all others, and every error, to Thinc's own."""
+"""Thinc's operations on the CPU, computed by triops. A method takes the calls that triops' kernels are for,
+float32 arrays above all, and leaves all others, and every error, to Thinc's own."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class TriopsOps(NumpyOps):  # type: ignore[misc]
 
     def backprop_reduce_max(self, d_maxes: Any, which: Any, lengths: Any) -> Any:
         arrays = type(which) is np.ndarray and type(lengths) is np.ndarray and which.ndim == 2
-        if are_floats(d_maxes) and arrays and len(which) == len(lengths):
-            if ((which >= 0) & (which < lengths[:, None])).all():
-                try:
-                    return OPS.backprop_reduce_max(d_maxes, which, lengths)
-                except TriopsError:
-                    pass
+        fit = are_floats(d_maxes) and arrays and len(which) == len(lengths)
+        if fit and ((which >= 0) & (which < lengths[:, None])).all():
+            try:
+                return OPS.backprop_reduce_max(d_maxes, which, lengths)
+            except TriopsError:
+                pass
         return super().backprop_reduce_max(d_maxes, which, lengths)
 
     def softmax(self, x: Any, *, inplace: bool = False, axis: int = -1, temperature: float = 1.0) -> Any:
@@ -174,17 +174,17 @@ def _elementwise(name: str, written: int | None) -> Callable[..., Any]:
 
     @wraps(theirs)
     def method(self: TriopsOps, *args: Any, inplace: bool = False, **settings: Any) -> Any:
-        if len(args) == given and are_floats(*args) and (has_settings or not settings):
-            if all(array.shape == args[0].shape for array in args):
-                try:
-                    result = ours(*args[:used], **settings)
-                except TriopsError:
-                    pass
-                else:
-                    if inplace and written is not None:
-                        np.copyto(args[written], result)
-                        return args[written]
-                    return result
+        alike = len(args) == given and are_floats(*args) and all(array.shape == args[0].shape for array in args)
+        if alike and (has_settings or not settings):
+            try:
+                result = ours(*args[:used], **settings)
+            except TriopsError:
+                pass
+            else:
+                if inplace and written is not None:
+                    np.copyto(args[written], result)
+                    return args[written]
+                return result
         if inplace:  # erf has no such argument
             settings["inplace"] = True
         return theirs(self, *args, **settings)

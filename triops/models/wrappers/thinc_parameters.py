@@ -39,7 +39,9 @@ class _Parameters(MutableMapping[str, Any]):
     def _fitting(self, what: str, name: str, value: Any) -> tuple[Any, str, Any]:
         found = self._find(name)
         if found is None:
-            raise ArgumentError(f"{what} cannot be set: the Thinc model has {[known for known, *_ in self._each()]}")
+            raise ArgumentError(
+                f"{what} cannot be set: the Thinc model has {[known for known, *_ in self._each()]}"
+            )
         self._model.ops.check_owner(self._model.name, what, value)
         host = np.array(self._model.ops.to_numpy(value))
         node, param = found

@@ -1,5 +1,5 @@
-"""A triops model, or anything with the same methods, as a Thinc model: a layer among Thinc's, and the model of a spaCy
-component."""
+"""A triops model, or anything with the same methods, as a Thinc model: a layer among Thinc's, and the model of a
+spaCy component."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from triops.models.model import Model
 try:
     import thinc.api
 except ImportError as error:
-    raise BackendUnavailable(f"to_thinc needs the package thinc ({error}): pip install 'triops[thinc]'") from error
+    raise BackendUnavailable(
+        f"to_thinc needs the package thinc ({error}): pip install 'triops[thinc]'"
+    ) from error
 
 from triops.models.wrappers.thinc_data import from_thinc, to_thinc_data
 
@@ -30,13 +32,14 @@ def to_thinc(model: Any, *, name: str | None = None) -> Any:
 
     model: a triops model, or any object with `begin_update(X)`, or `begin_update(X, drop)`, that returns Y and a
     callback for the gradient, and with `to_bytes`, `from_bytes`, `to_disk` and `from_disk`. Where it has them,
-    `predict(X)`, `finish_update(optimizer)`, `initialize(X, Y)`, `use_params(params)` and the dims `nI` and `nO` are
-    used as well.
+    `predict(X)`, `finish_update(optimizer)`, `initialize(X, Y)`, `use_params(params)` and the dims `nI` and `nO`
+    are used as well.
 
-    What goes into a triops model is turned into its arrays, Ragged and Padded, and what comes out into Thinc's; Docs
-    and other objects go through as they are, and have no gradient. An object of another kind gets and gives Thinc's
-    data. Training passes have the `drop` of Thinc's `set_dropout_rate`, which is that of spaCy's `nlp.update`. Thinc's
-    optimizers and triops' update the parameters. Raises ArgumentError where a method is missing.
+    What goes into a triops model is turned into its arrays, Ragged and Padded, and what comes out into Thinc's;
+    Docs and other objects go through as they are, and have no gradient. An object of another kind gets and gives
+    Thinc's data. Training passes have the `drop` of Thinc's `set_dropout_rate`, which is that of spaCy's
+    `nlp.update`. Thinc's optimizers and triops' update the parameters. Raises ArgumentError where a method is
+    missing.
     """
     missing = [method for method in _NEEDED if not callable(getattr(model, method, None))]
     if missing:
@@ -57,7 +60,8 @@ def to_thinc(model: Any, *, name: str | None = None) -> Any:
 
 
 def _forward(wrapper: Any, X: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
-    return wrapper.shims[0].forward(X, wrapper.attrs["dropout_rate"] if is_train else None)
+    Y, backprop = wrapper.shims[0].forward(X, wrapper.attrs["dropout_rate"] if is_train else None)
+    return Y, backprop
 
 
 def _initialize(wrapper: Any, X: Any = None, Y: Any = None) -> None:
@@ -177,13 +181,15 @@ def _refuse(dY: Any) -> Any:
 
 
 def _like(X: Any, dX: Any) -> Any:
-    """The gradient for Thinc, which wants zeros where there is none, and nothing for objects that are no arrays."""
+    """The gradient for Thinc, which wants zeros where there is none, and nothing for what is no array."""
     if isinstance(X, thinc.types.Ragged | thinc.types.Padded):
         return dX if dX is not None else _with_data(X, np.zeros_like(X.data))
     if isinstance(X, list | tuple):
         if dX is None:
             dX = [None] * len(X)
-        return type(X)(_like(x, dx) for x, dx in zip(X, dX, strict=True) if isinstance(x, np.ndarray) or dx is not None)
+        return type(X)(
+            _like(x, dx) for x, dx in zip(X, dX, strict=True) if isinstance(x, np.ndarray) or dx is not None
+        )
     return np.zeros_like(X) if dX is None and isinstance(X, np.ndarray) else dX
 
 

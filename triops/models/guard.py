@@ -127,7 +127,8 @@ class _Sequences(NamedTuple):
 def _form(Y: Any) -> Any:
     """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
     if isinstance(Y, list | tuple):
-        return [_form(y) for y in Y]
+        forms = [_form(y) for y in Y]
+        return None if forms and not any(forms) else forms  # arrays of ids have no gradient
     if isinstance(Y, Ragged | Padded):
         inner = _form(Y.data)
         return None if inner is None else _Sequences(type(Y).__name__, inner, places_of(Y))

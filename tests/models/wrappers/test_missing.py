@@ -29,5 +29,17 @@ def test_a_wrapper_without_its_library_says_what_to_install(hidden: str, ask: st
     assert "pip install 'triops[torch]'" in said
 
 
-def test_models_do_not_load_torch() -> None:
-    assert run_python("import sys, triops.models; print('torch' in sys.modules)") == "False"
+@pytest.mark.parametrize(
+    ("hidden", "name"),
+    [("thinc", f"triops.models.{name}") for name in ("ThincWrapper", "to_thinc", "load_thinc")]
+    + [("thinc", "triops.accelerate_thinc"), ("spacy", "triops.models.FeatureExtractor")],
+)
+def test_what_thinc_and_spacy_bring_says_what_to_install(hidden: str, name: str) -> None:
+    said = run_python(ASK.format(hidden=hidden, ask=name))
+    assert repr(hidden) in said
+    assert f"pip install 'triops[{hidden}]'" in said
+
+
+def test_models_do_not_load_torch_thinc_or_spacy() -> None:
+    ask = "import sys, triops.models; print({'torch', 'thinc', 'spacy'} & set(sys.modules))"
+    assert run_python(ask) == "set()"

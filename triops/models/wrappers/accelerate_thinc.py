@@ -12,9 +12,16 @@ import threading
 from types import TracebackType
 from typing import Any
 
-import thinc.optimizers
-from thinc.api import Model, NumpyOps, registry
-from thinc.backends import get_array_ops
+from triops.errors import BackendUnavailable
+
+try:
+    import thinc.optimizers
+    from thinc.api import Model, NumpyOps, registry
+    from thinc.backends import get_array_ops
+except ImportError as error:
+    raise BackendUnavailable(
+        f"accelerate_thinc needs the package thinc ({error}): pip install 'triops[thinc]'"
+    ) from error
 
 from triops.models.wrappers.thinc_layers import FORWARDS
 from triops.models.wrappers.thinc_ops import TriopsOps

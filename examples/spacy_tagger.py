@@ -29,6 +29,8 @@ CONFIG = """
 lang = "en"
 pipeline = ["tok2vec", "tagger"]
 
+[components]
+
 [components.tok2vec]
 factory = "tok2vec"
 

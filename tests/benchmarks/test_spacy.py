@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 pytest.importorskip("spacy")
-from benchmarks.spacy.measure import Measured  # noqa: E402
-from benchmarks.spacy.run import print_rows  # noqa: E402
-from triops.bench.timing import Spread  # noqa: E402
+from benchmarks.spacy.measure import Measured
+from benchmarks.spacy.run import print_rows
+from triops.bench.timing import Spread
 
 ROOT = Path(__file__).parents[2]
 

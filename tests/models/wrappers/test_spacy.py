@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import triops
+from tests.interpreter import run_python
 from triops import Ops, Ragged, to_numpy
 from triops.errors import ArgumentError, DTypeError
 
@@ -34,6 +35,8 @@ TAGGER = f"""
 lang = "en"
 pipeline = ["tok2vec", "tagger"]
 
+[components]
+
 [components.tok2vec]
 factory = "tok2vec"
 
@@ -54,6 +57,8 @@ TEXTCAT = f"""
 [nlp]
 lang = "en"
 pipeline = ["cats"]
+
+[components]
 
 [components.cats]
 factory = "FACTORY"
@@ -151,14 +156,17 @@ def test_a_tagger_learns_and_comes_back(own_optimizer: bool, tmp_path: Path) -> 
     expected = [[token.tag_ for token in doc] for doc in nlp.pipe(texts)]
     assert expected[0] == ["DT", "NN", "VB", "NNP"]
     assert [[token.tag_ for token in doc] for doc in loaded.pipe(texts)] == expected
-    assert [[token.tag_ for token in doc] for doc in loaded.pipe(texts, n_process=2, batch_size=3)] == expected
+    # JAX, which other tests load, warns of a fork.
+    in_two = f"spacy.load({str(tmp_path / 'pipeline')!r}).pipe({texts!r}, n_process=2, batch_size=3)"
+    said = run_python(f"import spacy; print([[token.tag_ for token in doc] for doc in {in_two}])")
+    assert said == repr(expected)
 
 
 @pytest.mark.parametrize(("factory", "exclusive"), [("textcat", "true"), ("textcat_multilabel", "false")])
 def test_a_text_categoriser_learns_and_comes_back(factory: str, exclusive: str, tmp_path: Path) -> None:
     nlp = pipeline(TEXTCAT.replace("FACTORY", factory).replace("EXCLUSIVE", exclusive))
-    train(nlp, categorized(nlp), 40)
-    assert nlp("a dog").cats["animal"] > 0.7 > 0.3 > nlp("Rex likes").cats["animal"]
+    train(nlp, categorized(nlp), 60)
+    assert nlp("a dog").cats["animal"] > 0.6 > 0.4 > nlp("Rex likes").cats["animal"]
     nlp.to_disk(tmp_path / "pipeline")
     assert spacy.load(tmp_path / "pipeline")("the cat").cats == nlp("the cat").cats
     assert set(nlp("").cats) == {"animal", "none"}
@@ -234,9 +242,8 @@ def test_any_object_with_five_methods_powers_a_component() -> None:
 def test_a_line_in_a_config_accelerates_thinc() -> None:
     line = 'before_creation = {"@callbacks": "triops.accelerate_thinc.v1"}'
     try:
-        nlp = pipeline(
-            f'[nlp]\nlang = "en"\npipeline = ["tagger"]\n{line}\n\n[components.tagger]\nfactory = "tagger"'
-        )
+        nlp = pipeline(f'[nlp]\nlang = "en"\n{line}\npipeline = []')
+        nlp.add_pipe("tagger")
         examples = tagged(nlp)
         train(nlp, examples, 2)
         docs = [example.reference for example in examples]

@@ -85,16 +85,20 @@ def test_kinds_of_batches() -> None:
     model = wrapped(ops, t.with_array(t.Linear(3, 4)).initialize(floats(ops, 2, 4)))
     Xs = [floats(ops, 3, 4), floats(ops, 2, 4, seed=1)]
     ragged = Ragged(ops.flatten(Xs), ops.asarray([3, 2]))
-    padded = ops.list2padded(Xs)
     Y, backprop = model.begin_update(Xs)
     assert [dx.shape for dx in backprop(Y)] == [(3, 4), (2, 4)]
     flat, backprop = model.begin_update(ragged)
     assert isinstance(flat, Ragged)
     assert isinstance(backprop(flat), Ragged)
     np.testing.assert_array_equal(flat.data, ops.flatten(Y))
-    assert isinstance(model.predict(padded), Padded)
     for X in (Xs, ragged):
         check_gradient(model, X)
+    padded = ops.list2padded(Xs)
+    Y, backprop = wrapped(ops, t.Dropout(0.5)).begin_update(padded)
+    assert isinstance(Y, Padded)
+    dX = backprop(Y)
+    assert isinstance(dX, Padded)
+    np.testing.assert_array_equal(dX.data, 2 * Y.data)
 
 
 def test_ids_have_no_gradient() -> None:

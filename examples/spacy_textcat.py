@@ -75,11 +75,13 @@ class BagOfWords:
         return self.from_bytes(Path(path).read_bytes())
 
 
-@spacy.registry.architectures("bag_of_words.v1")
 def build_bag_of_words() -> Any:
     model = to_thinc(BagOfWords())
     model.set_dim("nO", len(LABELS))
     return model
+
+
+spacy.registry.architectures.register("bag_of_words.v1", func=build_bag_of_words)
 
 
 def read(nlp: Any, path: Path) -> list[Example]:

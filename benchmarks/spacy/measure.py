@@ -32,7 +32,7 @@ class Scale:
     pace: Pace
 
 
-FULL = Scale(400, 1000, Pace(turns=3, warm_s=1.0, turn_s=5.0, samples=3))
+FULL = Scale(400, 1000, Pace(turns=3, warm_s=0.5, turn_s=3.0, samples=3))
 QUICK = Scale(60, 40, Pace(turns=1, warm_s=0.0, turn_s=0.01, samples=2))
 
 

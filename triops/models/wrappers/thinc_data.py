@@ -38,15 +38,19 @@ def from_thinc(ops: Ops, tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(from_thinc(ops, item) for item in tree)
     if isinstance(tree, types.Ragged):
-        return Ragged(ops.asarray(tree.dataXd), ops.asarray(tree.lengths))
+        return Ragged(_array(ops, tree.dataXd), _array(ops, tree.lengths))
     if isinstance(tree, types.Padded):
-        return Padded(*map(ops.asarray, (tree.data, tree.size_at_t, tree.lengths, tree.indices)))
-    return ops.asarray(tree, tree.dtype) if isinstance(tree, np.ndarray | np.generic) else tree
+        return Padded(*(_array(ops, each) for each in (tree.data, tree.size_at_t, tree.lengths, tree.indices)))
+    return _array(ops, tree) if isinstance(tree, np.ndarray | np.generic) else tree
 
 
 def has_floats(tree: Any) -> bool:
     """Whether a batch of triops has an array that a gradient belongs to."""
     return any(hasattr(leaf, "dtype") and is_float(leaf.dtype) for leaf in leaves(tree))
+
+
+def _array(ops: Ops, array: Any) -> Any:
+    return ops.asarray(array, array.dtype)
 
 
 def _host(ops: Ops, array: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks ops`, `python -m benchmarks train`."""
+"""The command line: `python -m benchmarks ops`, `train`, `spacy`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,22 @@ def varied(
     from benchmarks.train.varied import run_varied
 
     run_varied(count)
+
+
+@app.command()
+def spacy(
+    contains: Filter = None,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    threads: Threads = None,
+) -> None:
+    """spaCy's tagger and text categoriser before and after `triops.accelerate_thinc()`, on the text in the folder
+    TRIOPS_DATA. Exit status: 1 where the results are not the same, 2 for wrong input."""
+    if threads is not None:
+        _limit_threads(threads)
+    from benchmarks.spacy.run import run_spacy
+
+    sys.exit(0 if run_spacy(contains or [], quick=quick, json_file=json_file) else 1)
 
 
 def _limit_threads(count: int) -> None:

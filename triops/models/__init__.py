@@ -194,20 +194,32 @@ __all__ = [
 if TYPE_CHECKING:
     from triops.models.wrappers.jax import JaxWrapper as JaxWrapper
     from triops.models.wrappers.keras import KerasWrapper as KerasWrapper
+    from triops.models.wrappers.load_thinc import load_thinc as load_thinc
     from triops.models.wrappers.pytorch import PyTorchWrapper as PyTorchWrapper
     from triops.models.wrappers.sklearn import SklearnWrapper as SklearnWrapper
     from triops.models.wrappers.sklearn_classifier import TriopsClassifier as TriopsClassifier
     from triops.models.wrappers.sklearn_regressor import TriopsRegressor as TriopsRegressor
+    from triops.models.wrappers.spacy_docs import FeatureExtractor as FeatureExtractor
+    from triops.models.wrappers.spacy_docs import extract_features as extract_features
+    from triops.models.wrappers.spacy_docs import stream_features as stream_features
     from triops.models.wrappers.tensorflow import TensorFlowWrapper as TensorFlowWrapper
+    from triops.models.wrappers.thinc import ThincWrapper as ThincWrapper
+    from triops.models.wrappers.to_thinc import to_thinc as to_thinc
 
 _WRAPPERS = {
+    "FeatureExtractor": "triops.models.wrappers.spacy_docs",
     "JaxWrapper": "triops.models.wrappers.jax",
     "KerasWrapper": "triops.models.wrappers.keras",
     "PyTorchWrapper": "triops.models.wrappers.pytorch",
     "SklearnWrapper": "triops.models.wrappers.sklearn",
     "TensorFlowWrapper": "triops.models.wrappers.tensorflow",
+    "ThincWrapper": "triops.models.wrappers.thinc",
     "TriopsClassifier": "triops.models.wrappers.sklearn_classifier",
     "TriopsRegressor": "triops.models.wrappers.sklearn_regressor",
+    "extract_features": "triops.models.wrappers.spacy_docs",
+    "load_thinc": "triops.models.wrappers.load_thinc",
+    "stream_features": "triops.models.wrappers.spacy_docs",
+    "to_thinc": "triops.models.wrappers.to_thinc",
 }
 
 

@@ -134,7 +134,8 @@ def _form(Y: Any) -> Any:
     if isinstance(Y, Joined):
         return _Sequences(type(Y).__name__, _form(Y.data), {"lengths": Y.lengths})
     if isinstance(Y, list | tuple):
-        return [_form(y) for y in Y]
+        forms = [_form(y) for y in Y]
+        return None if forms and not any(forms) else forms  # arrays of ids have no gradient
     if isinstance(Y, Ragged | Padded):
         inner = _form(Y.data)
         return None if inner is None else _Sequences(type(Y).__name__, inner, places_of(Y))

@@ -57,5 +57,16 @@ def test_every_wrapper_says_so(wrapper: str, library: str) -> None:
 
 
 def test_models_load_no_wrapped_library() -> None:
-    libraries = {"torch", "jax", "sklearn", "skops", "keras", "tensorflow", "equinox", "flax"}
+    libraries = {"torch", "jax", "sklearn", "skops", "keras", "tensorflow", "equinox", "flax", "thinc", "spacy"}
     assert run_python(f"import sys, triops.models; print({libraries} & set(sys.modules))") == "set()"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "name"),
+    [("thinc", f"triops.models.{name}") for name in ("ThincWrapper", "to_thinc", "load_thinc")]
+    + [("thinc", "triops.accelerate_thinc"), ("spacy", "triops.models.FeatureExtractor")],
+)
+def test_what_thinc_and_spacy_bring_says_what_to_install(hidden: str, name: str) -> None:
+    said = run_python(ASK.format(hidden=hidden, ask=name))
+    assert repr(hidden) in said
+    assert f"pip install 'triops[{hidden}]'" in said

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from triops.models import Adam, Linear, Model, SparseLinear, TriopsClassifier, TriopsRegressor
 
@@ -25,15 +25,26 @@ def logits(nO: int, nI: int) -> Model:
 
 fast = partial(TriopsClassifier, epochs=50, learn_rate=0.05)
 
-ESTIMATORS = [
-    TriopsClassifier(),
-    TriopsRegressor(),
-    TriopsRegressor(hidden=(16, 8), optimizer=partial(Adam, L2=0.001), learn_rate=0.01, epochs=60),
-    fast(logits),
-    fast(sparse),
-]
+ESTIMATORS = {
+    "classifier": TriopsClassifier(),
+    "regressor": TriopsRegressor(),
+    "regressor of L2": TriopsRegressor(
+        hidden=(16, 8), optimizer=partial(Adam, L2=0.001), learn_rate=0.01, epochs=60
+    ),
+    "logits": fast(logits),
+    "sparse": fast(sparse),
+}
 
 
-@parametrize_with_checks(ESTIMATORS)  # type: ignore[untyped-decorator]
+# scikit-learn's own decorator names a check by all settings, with the address of a function among them, which
+# is another one in each worker.
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pytest.param(estimator, check, id=f"{name}-{number}-{check.func.__name__}")
+        for name, kind in ESTIMATORS.items()
+        for number, (estimator, check) in enumerate(estimator_checks_generator(kind))
+    ],
+)
 def test_sklearns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -38,10 +38,16 @@ class TriopsOps(NumpyOps):  # type: ignore[misc]
     than that is not here: `softmax_sequences`, where Thinc clips to ±20, `position_encode` and the LSTM."""
 
     def gemm(self, x: Any, y: Any, *, out: Any = None, trans1: bool = False, trans2: bool = False) -> Any:
-        if are_floats(x, y) and x.ndim == 2 and y.ndim == 2 and (out is None or are_floats(out)):
-            left, right = x.T if trans1 else x, y.T if trans2 else y
-            if left.shape[1] == right.shape[0] and (out is None or out.shape == (len(left), right.shape[1])):
-                return np.matmul(left, right, out=out)
+        if are_floats(x, y) and (out is None or are_floats(out)):
+            try:
+                Z: Any = OPS.gemm(x, y, trans1, trans2)
+            except TriopsError:
+                return super().gemm(x, y, out=out, trans1=trans1, trans2=trans2)
+            if out is None:
+                return Z
+            if out.shape == Z.shape:
+                np.copyto(out, Z)
+                return out
         return super().gemm(x, y, out=out, trans1=trans1, trans2=trans2)
 
     def backprop_maxout(self, dY: Any, which: Any, P: int) -> Any:

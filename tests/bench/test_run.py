@@ -189,6 +189,7 @@ def wrong():
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     command = ["bench", "run", "--backend", "numpy", "--quick", "--model", "mine:small", "--batch-size", "1",

@@ -53,6 +53,7 @@ def relu_row(*others: Peer) -> Row:
     return measure(RELU, "small", (20, 96), [ours(), *others], CEILINGS, QUICK)
 
 
+@pytest.mark.slow
 def test_a_quick_run(tmp_path: Path) -> None:
     file = tmp_path / "ops.json"
     done = benchmarks("ops", "--quick", "--filter", "relu", "--size", "small", "--json", str(file))

@@ -111,7 +111,13 @@ def test_wrong_input() -> None:
     assert "no task has no such task in its name" in " ".join(done.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, id=task.name, marks=[pytest.mark.slow] * (task.name in ("bilstm", "transformer")))
+        for task in TASKS
+    ],
+)
 def test_every_peer_goes_the_same_way(task: Task) -> None:
     peers = [peer for peer in load_peers()[0] if peer.name != "torch-compile"]
     row = measure(task, "small", peers, CEILINGS, QUICK)

@@ -17,7 +17,7 @@ pytest.importorskip("skops")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sklearn_pipeline.py"
 
 
-@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
 def test_both_ways_learn_and_load(backend: str) -> None:
     ops_or_skip(backend)
     done = subprocess.run(

@@ -45,7 +45,10 @@ def test_jax_function(backend: str) -> None:
     assert float(re.findall(r"largest error is ([\d.]+)", printed)[0]) < 0.7
 
 
-@pytest.mark.parametrize("library", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "library",
+    ["tensorflow", pytest.param("jax", marks=pytest.mark.slow), pytest.param("torch", marks=pytest.mark.slow)],
+)
 def test_keras_classifier(library: str) -> None:
     for package in ("keras", "sklearn", library):
         skip_without(package)

@@ -13,7 +13,10 @@ import pytest
 CONTRACT = Path(__file__).with_name("keras_contract.py")
 
 
-@pytest.mark.parametrize("case", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "case",
+    ["tensorflow", pytest.param("jax", marks=pytest.mark.slow), pytest.param("torch", marks=pytest.mark.slow)],
+)
 def test_keras_on(case: str) -> None:
     for package in ("keras", case):
         if find_spec(package) is None:

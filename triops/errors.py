@@ -71,5 +71,5 @@ class LoadError(TriopsError, ValueError):
     """Bytes or a file are not a saved model, are damaged, or do not fit the model."""
 
 
-class UnknownLengths(ArgumentError):
+class UnknownLengths(ArgumentError, ValueError):
     """While compiling, something needs the values of lengths, which are not known yet."""

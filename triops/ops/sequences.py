@@ -56,7 +56,7 @@ class SequenceOps(LengthOps):
             raise ArgumentError(f"unflatten: pad must be 0 or more, got {pad}")
         if X.ndim < 1:
             raise ShapeError("unflatten: X must have rows, got shape ()")
-        if not pad and self.backend.is_traced(lengths):
+        if not pad and bounds() is not None and self.backend.is_traced(lengths):
             return Joined(X, lengths)  # type: ignore[arg-type]
         counts = self._numbers("unflatten", lengths)
         filled = sum(count > 0 for count in counts)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device, each
+from triops.backends.compiler import Compiler
 from triops.backends.host import as_host_array
-from triops.backends.jax.compiler import JaxCompiler
 from triops.backends.malloc import keep_freed_memory
 from triops.errors import BackendUnavailable
 from triops.ragged import Padded, Ragged
@@ -119,7 +119,9 @@ class JaxBackend(Backend):
         )
 
     @cached_property
-    def compiler(self) -> JaxCompiler:
+    def compiler(self) -> Compiler:
+        from triops.backends.jax.compiler import JaxCompiler
+
         return JaxCompiler()
 
     @cached_property

@@ -11,12 +11,13 @@ from tests.models.samples import floats, ids, ops_or_skip
 from tests.models.wrappers.contract import CONTRACT
 from triops import Ops, check_gradient, to_numpy
 from triops.errors import ArgumentError, LoadError
-from triops.models import JaxWrapper, Relu, chain
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 eqx = pytest.importorskip("equinox")
 nnx = pytest.importorskip("flax.nnx")
+
+from triops.models import JaxWrapper, Relu, chain  # noqa: E402 - it loads JAX
 
 
 def mlp(params: Any, X: Any) -> Any:

@@ -16,8 +16,8 @@ from triops.models.guard import path_of
 from triops.models.model import Model
 
 try:
-    import srsly
     import thinc.api
+    from srsly import msgpack_loads  # Thinc brings it
 except ImportError as error:
     raise BackendUnavailable(
         f"load_thinc needs the package thinc ({error}): pip install 'triops[thinc]'"
@@ -117,10 +117,10 @@ def _read(source: Any) -> _Layer:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise LoadError(f"a Thinc model, its bytes, or a path is needed, got {type(source).__name__}")
     try:
-        saved = srsly.msgpack_loads(bytes(data))
+        saved = msgpack_loads(bytes(data))
         parts = zip(saved["nodes"], saved["attrs"], saved["params"], strict=True)
         flat = [
-            _Layer(node["name"], {name: srsly.msgpack_loads(value) for name, value in attrs.items()}, params)
+            _Layer(node["name"], {name: msgpack_loads(value) for name, value in attrs.items()}, params)
             for node, attrs, params in parts
         ]
         return _as_tree(flat)

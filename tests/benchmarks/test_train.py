@@ -113,10 +113,7 @@ def test_wrong_input() -> None:
 
 @pytest.mark.parametrize(
     "task",
-    [
-        pytest.param(task, id=task.name, marks=[pytest.mark.slow] * (task.name in ("bilstm", "transformer")))
-        for task in TASKS
-    ],
+    [pytest.param(task, id=task.name, marks=[pytest.mark.slow] * (task.name != "mlp")) for task in TASKS],
 )
 def test_every_peer_goes_the_same_way(task: Task) -> None:
     peers = [peer for peer in load_peers()[0] if peer.name != "torch-compile"]

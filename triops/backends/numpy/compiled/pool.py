@@ -122,9 +122,15 @@ class Pool:
         """Have so many threads ready, or as many as there may be; returns how many."""
         if len(self._threads) < helpers:
             self._start(helpers)
-        while self._asleep:
-            self._asleep.pop().set()
+        self._ring()
         return min(helpers, len(self._threads))
+
+    def _ring(self) -> None:
+        while self._asleep:
+            try:
+                self._asleep.pop().set()
+            except IndexError:  # another thread has just woken the last one
+                return
 
     def _start(self, wanted: int) -> None:
         serving = compiled(*source_of(serve), globals())
@@ -152,8 +158,7 @@ class Pool:
         self._stopped = True
         self._set(_STOP, 1)
         for thread in self._threads:
-            while self._asleep:
-                self._asleep.pop().set()
+            self._ring()
             thread.join(0.1)
 
 

@@ -69,7 +69,8 @@ def test_a_process_ends_while_threads_wait_for_work() -> None:
     from triops.backends.numpy.compiled.pool import POOL
     ops = triops.get_ops("numpy")
     with triops.set_num_threads(3):
-        Y = ops.mish(np.ones((500, 500), dtype="float32"))
+        for _ in range(2):  # where nothing is on disk the first result comes without threads
+            Y = ops.mish(np.ones((500, 500), dtype="float32"))
     print(len(POOL._threads), float(Y[0, 0]) > 0)
     """
     assert run_python(dedent(code)) == "2 True"

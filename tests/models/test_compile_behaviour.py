@@ -284,3 +284,21 @@ def test_wrong_arguments(ops: Ops) -> None:
         step(floats(ops, N, 3), LABELS)
     for one, other in zip(before, params_of(model), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["each once", "the first layer twice"])
+def test_a_step_leaves_out_the_gradient_of_the_batch_alone(tied: bool, ops: Ops) -> None:
+    def made() -> Model:
+        first = Relu(NI, NI)
+        return shaken(chain(first, first if tied else Relu(NI, NI), Softmax(3, NI)).initialize(seed=1))
+
+    eager, stepped = made(), made()
+    X = floats(ops, N, NI)
+    loss = CategoricalCrossentropy()
+    Y, backprop = eager.begin_update(X)
+    backprop(loss(Y, LABELS)[0])
+    eager.finish_update(Adam(0.05))
+    triops.compile_step(stepped, loss, Adam(0.05))(X, LABELS)
+    assert_same(eager, stepped)
+    Y, backprop = stepped.begin_update(X)
+    assert backprop(Y).shape == X.shape

@@ -34,12 +34,20 @@ class FusedOps(ActivationOps):
         return Y, saved
 
     def backprop_affine_activation(
-        self, dY: Floats2d, X: Floats2d, W: Floats2d, saved: Floats2d, activation: str, **settings: float
-    ) -> tuple[Floats2d, Floats2d, FloatsXd]:
+        self,
+        dY: Floats2d,
+        X: Floats2d,
+        W: Floats2d,
+        saved: Floats2d,
+        activation: str,
+        *,
+        wants_dX: bool = True,
+        **settings: float,
+    ) -> tuple[Floats2d | None, Floats2d, FloatsXd]:
         """With dZ = dY f'(X Wᵀ + b): dX = dZ W, dW = dZᵀ X, db = Σ dZ over the rows.
 
         dY, saved: (N, nO), the second from `affine_activation`. X: (N, nI). W: (nO, nI). activation, settings:
-        as given forward. Returns dX: (N, nI), dW: (nO, nI), db: (nO,).
+        as given forward. Returns dX: (N, nI), None unless wants_dX, dW: (nO, nI), db: (nO,).
         """
         op = "backprop_affine_activation"
         self._floats(op, dY=dY, X=X, W=W, saved=saved)
@@ -49,7 +57,9 @@ class FusedOps(ActivationOps):
         self._shape(op, "W", W, (dY.shape[1], X.shape[1]), "from the columns of X to those of dY")
         self._shape(op, "saved", saved, tuple(dY.shape), "as dY")
         name, numbers = form_of(op, activation, settings)
-        dX, dW, db = self._kernels[op](dY, X, W, saved, activation=name, settings=numbers)
+        dX, dW, db = self._kernels[op](
+            dY, X, W, saved, activation=name, settings=numbers, wants_dX=bool(wants_dX)
+        )
         return dX, dW, db
 
     def affine_maxout(self, X: Floats2d, W: Floats3d, b: Floats2d) -> tuple[Floats2d, Ints2d]:
@@ -67,13 +77,13 @@ class FusedOps(ActivationOps):
         return Y, which
 
     def backprop_affine_maxout(
-        self, dY: Floats2d, X: Floats2d, W: Floats3d, which: Ints2d
-    ) -> tuple[Floats2d, Floats3d, Floats2d]:
+        self, dY: Floats2d, X: Floats2d, W: Floats3d, which: Ints2d, *, wants_dX: bool = True
+    ) -> tuple[Floats2d | None, Floats3d, Floats2d]:
         """With dZ = dY for the pieces that won and 0 for the others: dX = dZ W, dW = dZᵀ X, db = Σ dZ over the
         rows.
 
-        dY: (N, nO). X: (N, nI). W: (nO, nP, nI). which: (N, nO), from `affine_maxout`. Returns dX: (N, nI), dW:
-        (nO, nP, nI), db: (nO, nP).
+        dY: (N, nO). X: (N, nI). W: (nO, nP, nI). which: (N, nO), from `affine_maxout`. Returns dX: (N, nI), None
+        unless wants_dX, dW: (nO, nP, nI), db: (nO, nP).
         """
         op = "backprop_affine_maxout"
         self._floats(op, dY=dY, X=X, W=W)
@@ -84,7 +94,7 @@ class FusedOps(ActivationOps):
         self._pieces(op, X, W)
         self._shape(op, "which", which, tuple(dY.shape), "as dY")
         self._shape(op, "W", W, (dY.shape[1], *W.shape[1:]), "one for each column of dY")
-        dX, dW, db = self._kernels[op](dY, X, W, which)
+        dX, dW, db = self._kernels[op](dY, X, W, which, wants_dX=bool(wants_dX))
         return dX, dW, db
 
     def _pieces(self, op: str, X: Floats2d, W: Floats3d) -> None:

@@ -10,7 +10,7 @@ __all__ = ["LinearOps"]
 
 
 class LinearOps(OpsBase):
-    """gemm, batched_gemm and affine."""
+    """gemm, batched_gemm, affine and its gradients."""
 
     def gemm(self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False) -> Floats2d:
         """Matrix product Z = X Y, either factor transposed on the way.
@@ -62,3 +62,19 @@ class LinearOps(OpsBase):
         self._shape("affine", "b", b, (W.shape[0],), "one for each row of W")
         Y: Floats2d = self._kernels["affine"](X, W, b)
         return Y
+
+    def backprop_affine(
+        self, dY: Floats2d, X: Floats2d, W: Floats2d, *, wants_dX: bool = True
+    ) -> tuple[Floats2d | None, Floats2d, Floats1d]:
+        """dX = dY W, dW = dYᵀ X, db = Σ dY over the rows.
+
+        dY: (N, nO). X: (N, nI). W: (nO, nI). Returns dX: (N, nI), None unless wants_dX, dW: (nO, nI), db: (nO,).
+        """
+        op = "backprop_affine"
+        self._floats(op, dY=dY, X=X, W=W)
+        self._rank(op, "dY", dY, 2)
+        self._rank(op, "X", X, 2)
+        self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
+        self._shape(op, "W", W, (dY.shape[1], X.shape[1]), "from the columns of X to those of dY")
+        dX, dW, db = self._kernels[op](dY, X, W, wants_dX=bool(wants_dX))
+        return dX, dW, db

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample
+from tests.ops.cases.case import FULL, HALF, BadCall, Gradient, OpCase, Sample, Tolerance
 from tests.ops.cases.layouts import mixed, strided, transposed
 from triops.errors import DTypeError, ShapeError
 
 __all__ = ["CASES"]
+
+SUMS = {"float32": Tolerance(1e-5, 2e-5)}  # of some hundred products
 
 
 def product(X: Any, Y: Any, trans1: bool = False, trans2: bool = False) -> Any:
@@ -24,6 +26,10 @@ def product(X: Any, Y: Any, trans1: bool = False, trans2: bool = False) -> Any:
 
 def affine(X: Any, W: Any, b: Any) -> Any:
     return product(X, W, trans2=True) + b
+
+
+def backprop_affine(dY: Any, X: Any, W: Any) -> tuple[Any, Any, Any]:
+    return product(dY, W), product(dY, X, trans1=True), dY.sum(axis=0)
 
 
 def _factors(rng: np.random.Generator, M: int, K: int, N: int) -> tuple[Any, Any]:
@@ -94,7 +100,30 @@ def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
     }
 
 
-X32, Y32, b32 = (np.ones(shape, dtype="float32") for shape in ((3, 5), (5, 4), (4,)))
+def _backprop_affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(N: int, nI: int, nO: int) -> tuple[Any, ...]:
+        return rng.normal(0, 1, (N, nO)), rng.normal(0, 1, (N, nI)), rng.normal(0, 1, (nO, nI))
+
+    large = np.resize([1e15, 1e-15, 88.0, 0.0, 1e-30], (3, 4))  # of one sign, so that sums do not cancel
+    nonfinite = np.ones((3, 4))
+    nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
+    return {
+        "typical": Sample(args(3, 5, 4), dtypes=(*FULL, *HALF)),
+        "one row": Sample(args(1, 5, 4)),
+        "odd sizes": Sample(args(17, 33, 9), dtypes=("float32",)),
+        "several slices": Sample(args(200, 60, 40), dtypes=("float32",)),
+        "empty": Sample(args(0, 5, 4), dtypes=("float32",)),
+        "empty nI": Sample(args(3, 0, 4), dtypes=("float32",)),
+        "empty nO": Sample(args(3, 5, 0), dtypes=("float32",)),
+        "transposed": Sample(args(3, 5, 4), layout=transposed),
+        "strided": Sample(args(3, 5, 4), layout=strided),
+        "mixed": Sample(args(3, 5, 4), layout=mixed),
+        "extreme": Sample((large, np.resize([1e-15, 1e15, 1e-3], (3, 5)), np.resize([1e15, 1e-3], (4, 5)))),
+        "nonfinite": Sample((nonfinite, np.ones((3, 5)), np.ones((4, 5))), finite=False),
+    }
+
+
+X32, Y32, b32, dY32 = (np.ones(shape, dtype="float32") for shape in ((3, 5), (5, 4), (4,), (3, 4)))
 AGREE = r"got X \(3, 5\) and Y \(4, 5\)"
 
 CASES = (
@@ -164,12 +193,25 @@ CASES = (
             BadCall("two dtypes", (X32, Y32.T, b32.astype("float64")), DTypeError, "b is float64 and X is"),
             BadCall("integers", (X32, Y32.T.astype("int32"), b32), DTypeError, "W must be a floating array"),
         ),
+    ),
+    OpCase(
+        "backprop_affine",
+        backprop_affine,
+        _backprop_affine_samples,
+        (
+            BadCall("rows", (dY32, X32[:2], Y32.T), ShapeError, r"X must have shape \(3, 5\) \(a row for each"),
+            BadCall("widths", (dY32, X32, Y32), ShapeError, r"W must have shape \(4, 5\) \(from the columns"),
+            BadCall("a vector", (b32, X32, Y32.T), ShapeError, "dY must have 2 dimensions"),
+            BadCall("two dtypes", (dY32, X32, Y32.T.astype("float64")), DTypeError, "W is float64 and dY is"),
+            BadCall("integers", (dY32.astype("int32"), X32, Y32.T), DTypeError, "dY must be a floating array"),
+        ),
         {
             "": Gradient(
                 lambda ops, X, W, b: ops.affine(X, W, b),
                 tuple(np.random.default_rng(2).normal(0, 1, shape) for shape in ((3, 5), (4, 5), (4,))),
-                lambda ops, dY, X, W, b: (ops.gemm(dY, W), ops.gemm(dY, X, trans1=True), dY.sum(axis=0)),
+                lambda ops, dY, X, W, b: ops.backprop_affine(dY, X, W),
             )
         },
+        tolerances=SUMS,
     ),
 )

@@ -58,12 +58,12 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
     return jnp.stack([jnp.where(which == p, dY, 0) for p in range(P)], axis=-1)
 
 
-def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any) -> tuple[Any, Any, Any]:
+def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: bool) -> tuple[Any, Any, Any]:
     nO, nP, nI = W.shape
     pieces = backprop_maxout(dY, which, P=nP)
     dZ = pieces.reshape((dY.shape[0], nO * nP))
     return (
-        gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False),
+        gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False) if wants_dX else None,
         gemm(dZ, X, trans1=True, trans2=False).reshape(W.shape),
         jnp.sum(pieces, axis=0),
     )

@@ -16,6 +16,7 @@ from triops.models.compile.model import CompiledModel
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
 from triops.models.guard import check_owner, located
+from triops.models.leading import without_input_gradient
 from triops.models.losses.categorical import SequenceCategoricalCrossentropy
 from triops.models.losses.loss import Loss
 from triops.models.model import Model
@@ -76,8 +77,8 @@ class CompiledStep:
 
     def _pass(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Forward, loss and backward; returns the loss."""
-        # Nobody asks for the gradient of X here: XLA leaves out what is computed for it alone.
-        Y, backprop = self.model.begin_update(X, drop)
+        with without_input_gradient(self.model):
+            Y, backprop = self.model.begin_update(X, drop)
         dY, loss = _over_rows(self.model.ops, self.loss, Y, truths)
         backprop(dY)
         return loss

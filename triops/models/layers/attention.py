@@ -71,16 +71,19 @@ class MultiHeadAttention(OverSequences):
         joined = A.reshape((rows, nO))
         Y, backprop_dropout = self.layers[0].begin_update(ops.affine(joined, Wo, self.get_param("bo")), drop)
 
-        def backprop(dY: Floats2d) -> Floats2d:
+        def backprop(dY: Floats2d) -> Floats2d | None:
+            d_joined: Any
             dY = backprop_dropout(dY)
-            self.inc_grad("bo", dY.sum(axis=0))
-            self.inc_grad("Wo", ops.gemm(dY, joined, trans1=True))
-            dA = ops.gemm(dY, Wo).reshape(heads)
+            d_joined, dWo, dbo = ops.backprop_affine(dY, joined, Wo)
+            self.inc_grad("bo", dbo)
+            self.inc_grad("Wo", dWo)
+            dA = d_joined.reshape(heads)
             d_heads = ops.backprop_attention(dA, Q, K, V, A, logsumexp, lengths, **settings)
             dQKV = xp.stack(d_heads, axis=1).reshape((rows, 3 * nO))
-            self.inc_grad("b", dQKV.sum(axis=0).reshape((3, nO)))
-            self.inc_grad("W", ops.gemm(dQKV, X, trans1=True).reshape((3, nO, nI)))
-            return ops.gemm(dQKV, W)
+            dX, dW, db = ops.backprop_affine(dQKV, X, W)
+            self.inc_grad("b", db.reshape((3, nO)))
+            self.inc_grad("W", dW.reshape((3, nO, nI)))
+            return dX
 
         return Y, backprop
 

@@ -11,6 +11,7 @@ from triops.models.initializers import (
     zero_init,
 )
 from triops.models.layers.tail import begin_tail, hidden_tail, initialize_tail
+from triops.models.leading import takes_first_turn
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
 from triops.types import Backprop, Floats2d
@@ -71,10 +72,11 @@ class HiddenLayer(Model):
         settings = {name: self.attrs[name] for name in self.settings}
         after, saved = self.ops.affine_activation(X, W, self.get_param("b"), self.activation, **settings)
         Y, backprop_tail = begin_tail(self.layers, after, drop)
+        wants_dX = not takes_first_turn(self, HiddenLayer)
 
-        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
+        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d | None:
             dX, dW, db = self.ops.backprop_affine_activation(
-                backprop_tail(dY), X, W, saved, self.activation, **settings
+                backprop_tail(dY), X, W, saved, self.activation, wants_dX=wants_dX, **settings
             )
             self.inc_grad("W", dW)
             self.inc_grad("b", db)

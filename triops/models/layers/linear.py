@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
+from triops.models.leading import takes_first_turn
 from triops.models.model import Model
 from triops.types import Backprop, Floats2d
 
@@ -34,9 +35,12 @@ class Linear(Model):
         self.check_floats(X, width="nI")
         W = self.get_param("W")
 
-        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
-            self.inc_grad("b", dY.sum(axis=0))
-            self.inc_grad("W", self.ops.gemm(dY, X, trans1=True))
-            return self.ops.gemm(dY, W)
+        wants_dX = not takes_first_turn(self, Linear)
+
+        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d | None:
+            dX, dW, db = self.ops.backprop_affine(dY, X, W, wants_dX=wants_dX)
+            self.inc_grad("W", dW)
+            self.inc_grad("b", db)
+            return dX
 
         return self.ops.affine(X, W, self.get_param("b")), backprop

@@ -6,6 +6,7 @@ from typing import Any
 
 from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
 from triops.models.layers.tail import begin_tail, hidden_tail, initialize_tail
+from triops.models.leading import takes_first_turn
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
 from triops.types import Backprop, Floats2d
@@ -45,9 +46,10 @@ class Maxout(Model):
         W = self.get_param("W")
         best, which = self.ops.affine_maxout(X, W, self.get_param("b"))
         Y, backprop_tail = begin_tail(self.layers, best, drop)
+        wants_dX = not takes_first_turn(self, Maxout)
 
-        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
-            dX, dW, db = self.ops.backprop_affine_maxout(backprop_tail(dY), X, W, which)
+        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d | None:
+            dX, dW, db = self.ops.backprop_affine_maxout(backprop_tail(dY), X, W, which, wants_dX=wants_dX)
             self.inc_grad("W", dW)
             self.inc_grad("b", db)
             return dX

@@ -6,6 +6,7 @@ from typing import Any
 
 from triops.errors import ArgumentError
 from triops.models.initializers import Initializer, zero_init
+from triops.models.leading import takes_first_turn
 from triops.models.model import Model
 from triops.types import Backprop, Floats2d
 
@@ -52,12 +53,14 @@ class Softmax(Model):
         W = self.get_param("W")
         temperature = self.attrs["softmax_temperature"]
         scores = self.ops.affine(X, W, self.get_param("b"))
+        wants_dX = not takes_first_turn(self, Softmax)
 
-        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d:
+        def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d | None:
             d_scores = dY if temperature == 1.0 else dY * (1.0 / temperature)
-            self.inc_grad("b", d_scores.sum(axis=0))
-            self.inc_grad("W", self.ops.gemm(d_scores, X, trans1=True))
-            return self.ops.gemm(d_scores, W)
+            dX, dW, db = self.ops.backprop_affine(d_scores, X, W, wants_dX=wants_dX)
+            self.inc_grad("W", dW)
+            self.inc_grad("b", db)
+            return dX
 
         if drop is None and not self.attrs["softmax_normalize"]:
             return scores, backprop

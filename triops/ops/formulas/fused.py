@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triops.ops.formulas.linear import affine
+from triops.ops.formulas.linear import affine, backprop_affine
 from triops.ops.formulas.maxout import backprop_maxout, maxout
 from triops.ops.formulas.registry import FORMULAS, formula
 
@@ -27,10 +27,18 @@ def affine_activation(
 
 @formula
 def backprop_affine_activation(
-    xp: Any, dY: Any, X: Any, W: Any, saved: Any, *, activation: str, settings: tuple[tuple[str, float], ...]
+    xp: Any,
+    dY: Any,
+    X: Any,
+    W: Any,
+    saved: Any,
+    *,
+    activation: str,
+    settings: tuple[tuple[str, float], ...],
+    wants_dX: bool,
 ) -> tuple[Any, Any, Any]:
     dZ = FORMULAS[f"backprop_{activation}"](xp, dY, saved, **dict(settings))
-    return xp.matmul(dZ, W), xp.matmul(dZ.T, X), xp.sum(dZ, axis=0)
+    return backprop_affine(xp, dZ, X, W, wants_dX=wants_dX)
 
 
 @formula
@@ -41,8 +49,10 @@ def affine_maxout(xp: Any, X: Any, W: Any, b: Any) -> tuple[Any, Any]:
 
 
 @formula
-def backprop_affine_maxout(xp: Any, dY: Any, X: Any, W: Any, which: Any) -> tuple[Any, Any, Any]:
+def backprop_affine_maxout(
+    xp: Any, dY: Any, X: Any, W: Any, which: Any, *, wants_dX: bool
+) -> tuple[Any, Any, Any]:
     nO, nP, nI = W.shape
-    pieces = backprop_maxout(xp, dY, which, P=nP)
-    dZ = pieces.reshape((dY.shape[0], nO * nP))
-    return xp.matmul(dZ, W.reshape((nO * nP, nI))), xp.matmul(dZ.T, X).reshape(W.shape), xp.sum(pieces, axis=0)
+    dZ = backprop_maxout(xp, dY, which, P=nP).reshape((dY.shape[0], nO * nP))
+    dX, dW, db = backprop_affine(xp, dZ, X, W.reshape((nO * nP, nI)), wants_dX=wants_dX)
+    return dX, dW.reshape(W.shape), db.reshape((nO, nP))

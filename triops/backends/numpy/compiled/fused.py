@@ -20,6 +20,8 @@ from triops.backends.numpy.compiled.scalar import F, I, kept
 __all__ = ["FUSED"]
 
 _THRESHOLD = 1 << 19  # multiplications from which a second thread pays
+_INPUT_GRADIENT: Mapping[bool, tuple[str, ...]] = {True: ("sgemm(blas, dZ, False, W, False, dX)",), False: ()}
+_DX: Mapping[bool, tuple[str, ...]] = {True: ("dX",), False: ()}
 
 
 def _kernel(name: str, head: str, lines: list[str], names: Mapping[str, Any], *sliced: str) -> Kernel:
@@ -46,7 +48,7 @@ def _forward(activation: str, keeps_input: bool) -> Kernel:
 
 
 @cache
-def _backward(activation: str) -> Kernel:
+def _backward(activation: str, wants_dX: bool) -> Kernel:
     form = FORMS[f"backprop_{activation}"]
     lines = [
         "for i in range(dZ.shape[0]):",
@@ -54,11 +56,11 @@ def _backward(activation: str) -> Kernel:
         f"        dz = function({', '.join(('dY[i, j]', 'saved[i, j]', *form.settings))})",
         "        dZ[i, j] = dz",
         "        db[part, j] += dz",
-        "sgemm(blas, dZ, False, W, False, dX)",
+        *_INPUT_GRADIENT[wants_dX],
     ]
     head = ", ".join(("blas", "W", "dY", "saved", "dZ", "dX", "db", *form.settings, "part"))
     names = {"function": form.function}
-    return _kernel(f"backprop_affine_{activation}", head, lines, names, "dY", "saved", "dZ", "dX")
+    return _kernel(f"backprop_affine_{activation}", head, lines, names, "dY", "saved", "dZ", *_DX[wants_dX])
 
 
 @cache
@@ -85,7 +87,7 @@ def _maxout_forward(P: int) -> Kernel:
 
 
 @cache
-def _maxout_backward(P: int) -> Kernel:
+def _maxout_backward(P: int, wants_dX: bool) -> Kernel:
     # In loops of their own the sums are vectorised, beside stores that lie apart they are not.
     lines = [
         "for i in range(dY.shape[0]):",
@@ -100,10 +102,10 @@ def _maxout_backward(P: int) -> Kernel:
                 f"        db[part, {p}, j] += kept(dY[i, j], which[i, j] == I({p}))",
             )
         ),
-        "sgemm(blas, dZ, False, W, False, dX)",
+        *_INPUT_GRADIENT[wants_dX],
     ]
     head, names = "blas, W, dY, which, dZ, dX, db, part", {"I": I, "kept": kept}
-    return _kernel(f"backprop_affine_maxout_{P}", head, lines, names, "dY", "which", "dZ", "dX")
+    return _kernel(f"backprop_affine_maxout_{P}", head, lines, names, "dY", "which", "dZ", *_DX[wants_dX])
 
 
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
@@ -119,16 +121,18 @@ def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any,
     return Y, Z
 
 
-def backprop_affine_activation(dY: Any, X: Any, W: Any, saved: Any, *, activation: str, settings: Any) -> Any:
+def backprop_affine_activation(
+    dY: Any, X: Any, W: Any, saved: Any, *, activation: str, settings: Any, wants_dX: bool
+) -> Any:
     if not (dY.size and X.size and has_blas()):
         return NotImplemented
-    dZ, dX = np.empty(dY.shape, np.float32), np.empty(X.shape, np.float32)
+    dZ, dX = np.empty(dY.shape, np.float32), _like(X, wants_dX)
     work = _work(len(X), W.size)
     db = np.zeros((work["slices"], dY.shape[1]), np.float32)
-    _backward(activation)(
+    _backward(activation, wants_dX)(
         len(X), sgemm_address(), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
     )
-    return dX, multiply(dZ, True, X, False), db.sum(axis=0)
+    return dX if wants_dX else None, multiply(dZ, True, X, False), db.sum(axis=0)
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
@@ -143,19 +147,23 @@ def affine_maxout(X: Any, W: Any, b: Any) -> Any:
     return best, which
 
 
-def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any) -> Any:
+def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: bool) -> Any:
     nO, P, nI = W.shape
     if P > LONGEST or not (dY.size and X.size and has_blas()):
         return NotImplemented
-    dZ, dX = np.empty((len(dY), nO * P), np.float32), np.empty(X.shape, np.float32)
+    dZ, dX = np.empty((len(dY), nO * P), np.float32), _like(X, wants_dX)
     work = _work(len(X), W.size)
     db = np.zeros((work["slices"], P, nO), np.float32)
     winners = matrix(which.astype(np.int32, copy=False))
-    _maxout_backward(P)(
+    _maxout_backward(P, wants_dX)(
         len(dY), sgemm_address(), matrix(W.reshape(nO * P, nI)), matrix(dY), winners, dZ, dX, db, **work
     )
     dW = multiply(dZ, True, X, False).reshape(W.shape)
-    return dX, dW, np.ascontiguousarray(db.sum(axis=0).T)
+    return dX if wants_dX else None, dW, np.ascontiguousarray(db.sum(axis=0).T)
+
+
+def _like(X: Any, wanted: bool) -> Any:
+    return np.empty(X.shape if wanted else (0, 0), np.float32)
 
 
 def _work(rows: int, weights: int) -> dict[str, int]:

@@ -34,6 +34,13 @@ def affine_rows(blas: int, X: Any, W: Any, b: Any, Y: Any) -> None:
             y[j] += b[j]
 
 
+def backprop_affine_rows(blas: int, W: Any, dY: Any, dX: Any, db: Any, part: int) -> None:
+    for i in range(dY.shape[0]):
+        for j in range(dY.shape[1]):
+            db[part, j] += dY[i, j]
+    sgemm(blas, dY, False, W, False, dX)
+
+
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_THRESHOLD, grain=1)
 
@@ -41,6 +48,7 @@ def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
 _rows = _kernel(product_rows, "A", "C")
 _columns = _kernel(product_columns, "C")
 _affine = _kernel(affine_rows, "X", "Y")
+_backprop_affine = _kernel(backprop_affine_rows, "dY", "dX")
 
 
 def pays(rows: int, columns: int, inner: int) -> bool:
@@ -88,4 +96,19 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     return Y
 
 
-PRODUCTS: Mapping[str, Callable[..., Any]] = {"gemm": gemm, "affine": affine}
+def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
+    if not pays(len(X), *W.shape):
+        return NotImplemented
+    if not wants_dX:
+        return None, multiply(dY, True, X, False), dY.sum(axis=0)
+    dY, slices = matrix(dY), slices_of(len(X))
+    dX, db = np.empty(X.shape, np.float32), np.zeros((slices, dY.shape[1]), np.float32)
+    _backprop_affine(len(X), sgemm_address(), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
+    return dX, multiply(dY, True, X, False), db.sum(axis=0)
+
+
+PRODUCTS: Mapping[str, Callable[..., Any]] = {
+    "gemm": gemm,
+    "affine": affine,
+    "backprop_affine": backprop_affine,
+}

@@ -48,7 +48,7 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     "shape": lambda n: (n, _WIDTH),
     "dtype": lambda n: "float32",
     "axis": lambda n: 1,
-    "mean": lambda n: True,
+    **dict.fromkeys(("mean", "wants_dX"), lambda n: True),
     "nesterov": lambda n: False,
     "nW": lambda n: 1,
     "n": lambda n: 2,
@@ -128,7 +128,7 @@ _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
         }
         for turn in ((False, False), (True, False))
     ),
-    "affine": (_SQUARE,),
+    **dict.fromkeys(("affine", "backprop_affine"), (_SQUARE,)),
     "maxout": ({"X": lambda n: _floats(n, _WIDTH, 2)}, {"X": lambda n: _floats(n, _WIDTH, _PIECES)}),
     "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
     **dict.fromkeys(("affine_activation", "backprop_affine_activation"), _activations()),

@@ -1,4 +1,4 @@
-"""Rows of a table by number, and what is added to every row."""
+"""Rows of a table by number."""
 
 from __future__ import annotations
 
@@ -95,19 +95,12 @@ def scatter_bags(
                         table[row, j] += dY[n, j] * share
 
 
-def add_rows(Y: Any, b: Any) -> None:
-    for i in range(Y.shape[0]):
-        for j in range(Y.shape[1]):
-            Y[i, j] += b[j]
-
-
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
 _bag = Kernel(bag_rows, globals(), {"starts": 1, "ends": 1, "shares": 1, "out": 1}, threshold=_BAGS_THRESHOLD)
 _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
-_add_rows = Kernel(add_rows, globals(), {"Y": 1}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
@@ -163,13 +156,6 @@ def _bags(lengths: Any, mean: bool) -> tuple[Any, Any, Any]:
     return ends - counts, ends, shares.astype(np.float32)
 
 
-def affine(X: Any, W: Any, b: Any) -> Any:
-    Y = np.matmul(X, W.T)
-    if Y.size:
-        _add_rows(len(Y), Y, flat(b))
-    return Y
-
-
 def _wide(indices: Any) -> Any:
     """Indices of any width as one, so that kernels are not compiled for each."""
     return indices.astype(np.int64, copy=False)
@@ -195,5 +181,4 @@ TABLES: Mapping[str, Callable[..., Any]] = {
     "backprop_gather_add": backprop_gather_add,
     "embedding_bag": embedding_bag,
     "backprop_embedding_bag": backprop_embedding_bag,
-    "affine": affine,
 }

@@ -17,6 +17,7 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import called
+from triops.backends.numpy.compiled.products import multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 
 __all__ = ["RECURRENT"]
@@ -126,7 +127,7 @@ def backprop_lstm_steps(
         for k in range(size):
             row = first + start + k
             dh, dc, dy, g, c = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d]
-            old, da = before[row], dA[row, d]
+            old, da = before[row], dA[row]
             for j in range(dh.shape[0]):
                 forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
                 t = tanh(c[j])
@@ -137,7 +138,7 @@ def backprop_lstm_steps(
                 da[1, j] = d_cell * new * enter * (F(1) - enter)
                 da[2, j] = d_out * t * leave * (F(1) - leave)
                 da[3, j] = d_cell * enter * (F(1) - new * new)
-        product(dV[first + start : first + start + size, d], W, dH[:size])
+        product(dV[first + start : first + start + size], W, dH[:size])
 
 
 def backprop_gru_steps(
@@ -150,7 +151,7 @@ def backprop_gru_steps(
         for k in range(size):
             row = first + start + k
             dh, kept, dy, g, old = dH[k], direct[k], dY[row, d], G[row, d], before[row]
-            da, du = dA[row, d], dU[row, d]
+            da, du = dA[row], dU[row]
             for j in range(dh.shape[0]):
                 reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
                 d_out = dy[j] + dh[j] + kept[j]
@@ -164,7 +165,7 @@ def backprop_gru_steps(
                 du[0, j] = d_reset
                 du[1, j] = d_keep
                 du[2, j] = d_new * reset
-        product(dV[first + start : first + start + size, d], W, dH[:size])
+        product(dV[first + start : first + start + size], W, dH[:size])
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
@@ -229,12 +230,11 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     N = int(steps.sizes[0])
     U = np.empty((N, gates, nO), np.float32)
     V = U.reshape(N, -1)
-    # Not where the gates go: a loop over memory that overlaps is not vectorised.
-    A = np.empty((rows, dirs, gates, nO), np.float32)
     below = _matrix(X)
     for i, (Wx, bx, Wh, bh) in enumerate(_layers(flat(params), gates, starts[0].shape, X.shape[1])):
         saved = [array[i if keep else 0] for array in (G, *further)]
-        np.matmul(below, Wx.T, out=A.reshape(rows, -1))
+        # Not where the gates go: a loop over memory that overlaps is not vectorised.
+        A = multiply(below, False, Wx, True).reshape(rows, dirs, gates, nO)
         for d in range(dirs):
             H, *cells = (np.repeat(start[i, d][None], N, axis=0) for start in starts)
             biases = _biases(gates, bx[d], bh[d], nO)
@@ -258,15 +258,16 @@ def _backward(
     weights = list(_layers(flat(params), gates, shape, X.shape[1]))
     gradients = list(_pieces(d_params, gates, shape, X.shape[1]))
     before = [_rows_before(steps, d) for d in range(dirs)]
-    dA = np.empty((rows, dirs, gates * nO), np.float32)
+    dA = np.empty((dirs, rows, gates * nO), np.float32)
     # An LSTM adds both products, and so they have one gradient.
     dU = dA if gates == 4 else np.empty_like(dA)
-    slopes = [array.reshape(rows, dirs, gates, nO) for array in ((dA,) if gates == 4 else (dA, dU))]
-    ones = np.ones(rows, np.float32)
+    slopes = [array.reshape(dirs, rows, gates, nO) for array in ((dA,) if gates == 4 else (dA, dU))]
     above = _matrix(dY).reshape(rows, dirs, nO)
     for i in reversed(range(depth)):
         Wx, _, Wh, _ = weights[i]
-        for d in range(dirs):
+        below = X if i == 0 else Y[i - 1].reshape(rows, dirs * nO)
+        d_below: Any = 0
+        for d, Wxd in enumerate(np.split(Wx, dirs)):
             earlier = [
                 _earlier(states[i, :, d], *before[d], start[i, d])
                 for states, start in zip((Y, *further), starts, strict=True)
@@ -274,22 +275,18 @@ def _backward(
             dH, carried = np.zeros((2, N, nO), np.float32)
             _BACKWARD[gates](
                 N, dH, carried, Wh[d], *_turned(steps, 1 - d), above, G[i], *(states[i] for states in further),
-                earlier[-1], *slopes, dU, d,
+                earlier[-1], *(array[d] for array in slopes), dU[d], d,
             )  # fmt: skip
-            _, dbx, dWh, dbh = gradients[dirs * i + d]
-            np.matmul(dU[:, d].T, earlier[0], out=dWh)
-            np.matmul(ones, dU[:, d], out=dbh)
-            np.matmul(ones, dA[:, d], out=dbx)
+            dWx, dbx, dWh, dbh = gradients[dirs * i + d]
+            dWx[...], dWh[...] = multiply(dA[d], True, below, False), multiply(dU[d], True, earlier[0], False)
+            dbh[...], dbx[...] = dU[d].sum(axis=0), dA[d].sum(axis=0)
+            d_below += multiply(dA[d], False, Wxd, False)
             if gates == 4:
                 d_starts[1][i, d] = carried.sum(axis=0)
             else:
                 dH += carried
             d_starts[0][i, d] = dH.sum(axis=0)
-        below = X if i == 0 else Y[i - 1].reshape(rows, dirs * nO)
-        both = dA.reshape(rows, -1)
-        for d, dWx in enumerate(np.split(both.T @ below, dirs)):
-            gradients[dirs * i + d][0][...] = dWx
-        above = (both @ Wx).reshape(rows, dirs, -1) if i else both @ Wx
+        above = d_below.reshape(rows, dirs, -1) if i else d_below
     return above, d_params, *d_starts
 
 

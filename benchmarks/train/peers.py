@@ -30,7 +30,7 @@ def load_peers() -> tuple[list[Peer], dict[str, str]]:
     """All that can be used here, triops-numpy first, and the reason for each other."""
     return load_each(
         {
-            OURS: lambda: _triops("numpy"),
+            OURS: lambda: _triops("numpy", "step"),  # as the others, without the gradient of the batch
             "triops-jax": lambda: _triops("jax"),
             "triops-compiled": lambda: _triops("jax", "compiled"),
             "triops-step": lambda: _triops("jax", "step"),
@@ -65,7 +65,7 @@ def _triops(backend: str, how: str = "") -> Peer:
     ops = get_ops(backend, "cpu:0")
     versions = ", ".join(f"{name} {version}" for name, version in ops.backend.versions().items())
     return Peer(
-        f"triops-{how or backend}",
+        OURS if backend == "numpy" else f"triops-{how or backend}",
         versions,
         "triops",
         lambda task, problem: triops_trainer(backend, task, problem, how=how or "eager"),

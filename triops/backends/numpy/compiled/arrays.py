@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "matrix", "rows"]
+__all__ = ["flat", "matrix", "rows", "sums"]
+
+_LINE = 16  # float32 in a cache line
 
 
 def flat(array: Any) -> Any:
@@ -23,6 +25,13 @@ def rows(array: Any) -> Any:
 def matrix(array: Any) -> Any:
     """The array in its own shape."""
     return flat(array).reshape(array.shape)
+
+
+def sums(slices: int, *shape: int) -> Any:
+    """Zeros for each slice to add to, wider than asked for: threads that write to one cache line, even to other
+    entries of it, wait for each other at every write."""
+    *outer, width = shape
+    return np.zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE), np.float32)
 
 
 class _Memory:

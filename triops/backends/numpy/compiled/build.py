@@ -6,6 +6,7 @@ around it: a generated driver hands slices of the arrays to the pool's threads.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -106,7 +107,12 @@ class Kernel:
     @cached_property
     def _whole(self) -> Callable[..., None]:
         name, source = self._text
-        return compiled(f"{name}_slice", source, self._names, self._fastmath)
+        return compiled(
+            f"{name}_slice",
+            _begun_with([f"{each} = borrowed({each})" for each in self._parameters], source),
+            {**self._names, "borrowed": borrowed},
+            self._fastmath,
+        )
 
     @cached_property
     def _driver(self) -> Callable[..., None]:
@@ -135,6 +141,30 @@ class Kernel:
 def on_one_thread(function: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
     """A function that is too short for slices, and may return a result."""
     return compiled(*source_of(function), names)
+
+
+def _begun_with(lines: list[str], source: str) -> str:
+    """A function with more lines before its first."""
+    text = source.splitlines()
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    first = function.body[0].lineno - 1
+    return "\n".join([*text[:first], *(f"    {line}" for line in lines), *text[first:]])
+
+
+@intrinsic
+def borrowed(context: Any, value: Any) -> Any:
+    """An array whose views count no references: the caller holds it. Where threads count, each for every row that
+    it takes, they wait for each other's turn at the counter."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not isinstance(value, types.Array):
+            return args[0]
+        array = context.make_array(value)(context, builder, args[0])
+        array.meminfo = array.meminfo.type(None)
+        return array._getvalue()
+
+    return value(value), generate
 
 
 @intrinsic

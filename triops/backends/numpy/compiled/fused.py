@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, matrix, sums
 from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
@@ -128,11 +128,11 @@ def backprop_affine_activation(
         return NotImplemented
     dZ, dX = np.empty(dY.shape, np.float32), _like(X, wants_dX)
     work = _work(len(X), W.size)
-    db = np.zeros((work["slices"], dY.shape[1]), np.float32)
+    db = sums(work["slices"], dY.shape[1])
     _backward(activation, wants_dX)(
         len(X), sgemm_address(), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
     )
-    return dX if wants_dX else None, multiply(dZ, True, X, False), db.sum(axis=0)
+    return dX if wants_dX else None, multiply(dZ, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
@@ -153,13 +153,13 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
         return NotImplemented
     dZ, dX = np.empty((len(dY), nO * P), np.float32), _like(X, wants_dX)
     work = _work(len(X), W.size)
-    db = np.zeros((work["slices"], P, nO), np.float32)
+    db = sums(work["slices"], P, nO)
     winners = matrix(which.astype(np.int32, copy=False))
     _maxout_backward(P, wants_dX)(
         len(dY), sgemm_address(), matrix(W.reshape(nO * P, nI)), matrix(dY), winners, dZ, dX, db, **work
     )
     dW = multiply(dZ, True, X, False).reshape(W.shape)
-    return dX if wants_dX else None, dW, np.ascontiguousarray(db.sum(axis=0).T)
+    return dX if wants_dX else None, dW, np.ascontiguousarray(db[..., :nO].sum(axis=0).T)
 
 
 def _like(X: Any, wanted: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, matrix, sums
 from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address, sgemm_columns
 from triops.backends.numpy.compiled.build import Kernel
 
@@ -102,9 +102,9 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     if not wants_dX:
         return None, multiply(dY, True, X, False), dY.sum(axis=0)
     dY, slices = matrix(dY), slices_of(len(X))
-    dX, db = np.empty(X.shape, np.float32), np.zeros((slices, dY.shape[1]), np.float32)
+    dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
     _backprop_affine(len(X), sgemm_address(), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
-    return dX, multiply(dY, True, X, False), db.sum(axis=0)
+    return dX, multiply(dY, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
 
 
 PRODUCTS: Mapping[str, Callable[..., Any]] = {

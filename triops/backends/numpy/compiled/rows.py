@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, rows
+from triops.backends.numpy.compiled.arrays import flat, rows, sums
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
@@ -290,12 +290,12 @@ def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[An
     dX = np.empty(dY.shape, np.float32)
     # Short sums keep their digits: a slice has at most some hundred rows.
     slices = max(1, min(64, _count(dY) // 64))
-    dG, db = np.zeros((slices, width), np.float32), np.zeros((slices, width), np.float32)
+    dG, db = sums(slices, width), sums(slices, width)
     _over_rows(
         _backprop_layer_norm, dY, rows(dY), rows(X), flat(mu), flat(rstd), flat(G), rows(dX),
         dG, db, slices=slices,
     )  # fmt: skip
-    return dX, dG.sum(axis=0), db.sum(axis=0)
+    return dX, dG[:, :width].sum(axis=0), db[:, :width].sum(axis=0)
 
 
 def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
@@ -307,11 +307,11 @@ def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
 def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
     dX = np.empty(dY.shape, np.float32)
     slices = max(1, min(64, _count(dY) // 64))
-    dG = np.zeros((slices, dY.shape[-1]), np.float32)
+    dG = sums(slices, dY.shape[-1])
     _over_rows(
         _backprop_rms_norm, dY, rows(dY), rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices,
     )  # fmt: skip
-    return dX, dG.sum(axis=0)
+    return dX, dG[:, : dY.shape[-1]].sum(axis=0)
 
 
 def _over_rows(kernel: Kernel, like: Any, *args: Any, slices: int | None = None) -> None:

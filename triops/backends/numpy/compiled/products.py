@@ -88,23 +88,28 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    size = len(X) * W.size
     if not pays(len(X), *W.shape):
-        return NotImplemented
+        Y = np.matmul(X, W.T)
+        Y += b
+        return Y
     Y = np.empty((len(X), len(W)), np.float32)
-    _affine(len(X), sgemm_address(), matrix(X), matrix(W), flat(b), Y, slices=slices_of(len(X)), size=size)
+    _affine(
+        len(X), sgemm_address(), matrix(X), matrix(W), flat(b), Y,
+        slices=slices_of(len(X)), size=len(X) * W.size,
+    )  # fmt: skip
     return Y
 
 
 def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
-    if not pays(len(X), *W.shape):
-        return NotImplemented
+    dW = multiply(dY, True, X, False)
     if not wants_dX:
-        return None, multiply(dY, True, X, False), dY.sum(axis=0)
+        return None, dW, dY.sum(axis=0)
+    if not pays(len(X), *W.shape):
+        return np.matmul(dY, W), dW, dY.sum(axis=0)
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
     _backprop_affine(len(X), sgemm_address(), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
-    return dX, multiply(dY, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
+    return dX, dW, db[:, : dY.shape[1]].sum(axis=0)
 
 
 PRODUCTS: Mapping[str, Callable[..., Any]] = {

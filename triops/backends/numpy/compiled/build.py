@@ -7,6 +7,7 @@ around it: a generated driver hands slices of the arrays to the pool's threads.
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -93,6 +94,12 @@ class Kernel:
         return self._function if isinstance(self._function, tuple) else source_of(self._function)
 
     @cached_property
+    def _name(self) -> str:
+        # Forms of a kernel that are made from one name would be taken for each other in the cache on disk.
+        form = repr((self._text, sorted(self._sliced.items()), self._grain))
+        return f"{self._text[0]}_{hashlib.blake2b(form.encode(), digest_size=4).hexdigest()}"
+
+    @cached_property
     def _parameters(self) -> list[str]:
         arguments = self._text[1].split("(", 1)[1].split(")", 1)[0]
         return [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
@@ -106,9 +113,9 @@ class Kernel:
 
     @cached_property
     def _whole(self) -> Callable[..., None]:
-        name, source = self._text
+        source = self._text[1]
         return compiled(
-            f"{name}_slice",
+            f"{self._name}_slice",
             _begun_with([f"{each} = borrowed({each})" for each in self._parameters], source),
             {**self._names, "borrowed": borrowed},
             self._fastmath,
@@ -133,7 +140,7 @@ class Kernel:
             f"def driver(shared, helpers, work, slices, {given}):\n"
             f"    in_region(shared, helpers, slices, one, (work, slices, {given}))\n"
         )
-        name = self._text[0]
+        name = self._name
         names = {"in_region": in_region, "one": compiled(f"{name}_one", one, names, self._fastmath, kept=False)}
         return compiled(f"{name}_driver", all_of, names, self._fastmath)
 

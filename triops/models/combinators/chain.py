@@ -6,6 +6,7 @@ from typing import Any
 
 from triops.models.combinators.combinator import Combinator
 from triops.models.model import Model
+from triops.models.once import from_the_last, runs_once
 from triops.models.seeds import derive_seed
 from triops.types import Backprop
 
@@ -41,13 +42,15 @@ class chain(Combinator):
         self._take_dims()
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
-        callbacks = []
+        callbacks: list[Backprop] = []
         for layer in self.layers:
             X, callback = layer.begin_update(X, drop)
             callbacks.append(callback)
 
+        let_go = runs_once()
+
         def backprop(dY: Any, sgd: Any = None) -> Any:
-            for callback in reversed(callbacks):
+            for callback in from_the_last(callbacks, let_go):
                 dY = callback(dY)
             return dY
 

@@ -20,6 +20,7 @@ from triops.models.leading import without_input_gradient
 from triops.models.losses.categorical import SequenceCategoricalCrossentropy
 from triops.models.losses.loss import Loss
 from triops.models.model import Model
+from triops.models.once import once
 from triops.ops import Ops
 from triops.ragged import Joined, Padded, Ragged
 from triops.types import ParamKey
@@ -77,7 +78,7 @@ class CompiledStep:
 
     def _pass(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Forward, loss and backward; returns the loss."""
-        with without_input_gradient(self.model):
+        with once(), without_input_gradient(self.model):
             Y, backprop = self.model.begin_update(X, drop)
         dY, loss = _over_rows(self.model.ops, self.loss, Y, truths)
         backprop(dY)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "matrix", "rows", "sums"]
+__all__ = ["flat", "matrix", "rows", "spread", "sums"]
 
 _LINE = 16  # float32 in a cache line
 
@@ -25,6 +25,18 @@ def rows(array: Any) -> Any:
 def matrix(array: Any) -> Any:
     """The array in its own shape."""
     return flat(array).reshape(array.shape)
+
+
+def spread(array: Any) -> tuple[Any, int]:
+    """All memory from the first entry to the last in one dimension, and how many entries it is from row to row:
+    more than a row has, where it is a part of what lies in the rows of another array."""
+    width = array[0].size if len(array) else 0
+    step = array.strides[0] // array.itemsize
+    parts_lie_together = len(array) > 0 and array[0].flags.carray and array.flags.aligned
+    if array.flags.c_contiguous or not parts_lie_together or step < width or array.strides[0] % array.itemsize:
+        return flat(array), width
+    entries = (len(array) - 1) * step + width
+    return np.lib.stride_tricks.as_strided(array, (entries,), (array.itemsize,)), step
 
 
 def sums(slices: int, *shape: int) -> Any:

@@ -1,9 +1,5 @@
-"""Attention, a head of a sequence at a time, threads over these.
-
-What is multiplied lies in scratch blocks, contiguous and with zeros up to multiples of four, so that one kernel
-serves every product. Its columns vectorise, and sixteen factors in registers serve each column: on short
-sequences it is faster than a call of BLAS, and as fast on long ones.
-"""
+"""Attention, a head of a sequence at a time, threads over these. What is multiplied from the right is loaded into
+scratch blocks, in whose columns tiles fit."""
 
 from __future__ import annotations
 
@@ -13,76 +9,56 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import matrix
+from triops.backends.numpy.compiled.arrays import matrix, spread
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.rows import total_of_product
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
+from triops.backends.numpy.compiled.tiles import in_tiles, tiled
 
 __all__ = ["ATTENTION"]
 
 _THRESHOLD = 8  # heads of sequences from which a second thread pays
-_BLOCK = 32  # queries whose scores are held at a time, a multiple of four
+_BLOCK = 32  # queries whose scores are held at a time
 _INF = F(np.inf)
 _LOWEST_KEY = I(-(2**31))
 
 
 @called
-def add_product(A: Any, B: Any, C: Any, rows: int, inner: int, columns: int) -> None:
-    """C += A B, for `rows` and `inner` that are multiples of four."""
-    for i in range(0, rows, 4):
-        for k in range(0, inner, 4):
-            a00, a01, a02, a03 = A[i, k], A[i, k + 1], A[i, k + 2], A[i, k + 3]
-            a10, a11, a12, a13 = A[i + 1, k], A[i + 1, k + 1], A[i + 1, k + 2], A[i + 1, k + 3]
-            a20, a21, a22, a23 = A[i + 2, k], A[i + 2, k + 1], A[i + 2, k + 2], A[i + 2, k + 3]
-            a30, a31, a32, a33 = A[i + 3, k], A[i + 3, k + 1], A[i + 3, k + 2], A[i + 3, k + 3]
-            for j in range(columns):
-                b0, b1, b2, b3 = B[k, j], B[k + 1, j], B[k + 2, j], B[k + 3, j]
-                C[i, j] += a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-                C[i + 1, j] += a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-                C[i + 2, j] += a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
-                C[i + 3, j] += a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
+def load(X: Any, step: int, first: int, end: int, at: int, count: int, scale: Any, block: Any) -> None:
+    """A head of some rows."""
+    for t in range(end - first):
+        row, place = block[t], (first + t) * step + at
+        for c in range(count):
+            row[c] = X[place + c] * scale
 
 
 @called
-def clear(block: Any, rows: int, columns: int) -> None:
-    """Zeros."""
-    for i in range(rows):
-        for j in range(columns):
-            block[i, j] = F(0)
-
-
-@called
-def load(X: Any, first: int, end: int, head: int, scale: Any, block: Any) -> int:
-    """A head of some rows, and zeros up to the next multiple of four; returns how many rows these are."""
-    rows = end - first
-    padded = (rows + 3) // 4 * 4
-    for t in range(rows):
-        for c in range(X.shape[2]):
-            block[t, c] = X[first + t, head, c] * scale
-        for c in range(X.shape[2], block.shape[1]):
-            block[t, c] = F(0)
-    for t in range(rows, padded):
-        for c in range(block.shape[1]):
-            block[t, c] = F(0)
-    return padded
+def load_turned(X: Any, step: int, first: int, end: int, at: int, count: int, scale: Any, block: Any) -> None:
+    """A row a column."""
+    for t in range(end - first):
+        place = (first + t) * step + at
+        for c in range(count):
+            block[c, t] = X[place + c] * scale
 
 
 @called
 def store(block: Any, scale: Any, first: int, end: int, head: int, X: Any) -> None:
-    """The other way round, without the zeros."""
+    """The other way round."""
     for t in range(end - first):
-        for c in range(X.shape[2]):
-            X[first + t, head, c] = block[t, c] * scale
+        row, own = X[first + t, head], block[t]
+        for c in range(row.shape[0]):
+            row[c] = own[c] * scale
 
 
 @called
-def transpose(block: Any, rows: int, columns: int, turned: Any) -> None:
-    """A row a column."""
+def clear(block: Any, rows: int) -> None:
+    """Zeros."""
     for i in range(rows):
-        for j in range(columns):
-            turned[j, i] = block[i, j]
+        row = block[i]
+        for j in range(row.shape[0]):
+            row[j] = F(0)
 
 
 @called
@@ -143,82 +119,97 @@ def gradient_row(scores: Any, d_scores: Any, seen: int, log: Any, along: Any) ->
 
 
 def attend(
-    pairs: Any, Q: Any, K: Any, V: Any, q_starts: Any, k_starts: Any, mask: Any,
-    scale: Any, causal: bool, most: int, Y: Any, logsumexp: Any,
+    pairs: Any, Q: Any, step_Q: int, K: Any, step_K: int, V: Any, step_V: int, q_starts: Any, k_starts: Any,
+    mask: Any, scale: Any, causal: bool, most: int, nI: int, Y: Any, logsumexp: Any,
 ) -> None:  # fmt: skip
-    width, columns = (Q.shape[2] + 3) // 4 * 4, V.shape[2]
-    q, y = np.empty((_BLOCK, width), np.float32), np.empty((_BLOCK, columns), np.float32)
-    k, v = np.empty((most, width), np.float32), np.empty((most, columns), np.float32)
-    kt, scores = np.empty((width, most), np.float32), np.empty((_BLOCK, most), np.float32)
+    nO = Y.shape[2]
+    wide, columns = in_tiles(most), in_tiles(nO)
+    kt, v = np.zeros((nI, wide), np.float32), np.zeros((most, columns), np.float32)
+    scores, y = np.empty((_BLOCK, wide), np.float32), np.empty((_BLOCK, columns), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
-        padded = load(K, first_key, end_key, head, F(1), k)
-        load(V, first_key, end_key, head, F(1), v)
-        transpose(k, padded, width, kt)
+        keys = end_key - first_key
+        load_turned(K, step_K, first_key, end_key, nI * head, nI, scale, kt)
+        load(V, step_V, first_key, end_key, nO * head, nO, F(1), v)
         for start in range(first, end, _BLOCK):
             stop = min(start + _BLOCK, end)
-            rows = load(Q, start, stop, head, scale, q)
-            reach = min(padded, max(0, stop - end + end_key - first_key + 3) // 4 * 4) if causal else padded
-            clear(scores, rows, reach)
-            clear(y, rows, columns)
-            add_product(q, kt, scores, rows, width, reach)
+            rows, reach = stop - start, keys
+            if causal:
+                reach = min(keys, max(0, stop - end + keys))
+            tiled(
+                Q.ctypes.data + 4 * (start * step_Q + nI * head), step_Q, 1, kt.ctypes.data, wide,
+                scores.ctypes.data, wide, rows, nI, in_tiles(reach), False,
+            )  # fmt: skip
             for i in range(rows):
-                t, seen = start + i, 0
-                if t < stop:
-                    seen = seen_by(t - first, end_key - first_key, end - first, causal, mask, t, scores[i])
-                log = softmax_row(scores[i], seen)
-                if t < stop:
-                    logsumexp[t, head] = log
-            add_product(scores, v, y, rows, reach, columns)
+                t, own = start + i, scores[i, :reach]
+                seen = seen_by(t - first, keys, end - first, causal, mask, t, own)
+                logsumexp[t, head] = softmax_row(own, seen)
+            tiled(
+                scores.ctypes.data, wide, 1, v.ctypes.data, columns, y.ctypes.data, columns, rows, reach,
+                columns, False,
+            )  # fmt: skip
             store(y, F(1), start, stop, head, Y)
 
 
 def backprop_attend(
-    pairs: Any, dY: Any, Q: Any, K: Any, V: Any, Y: Any, logsumexp: Any, q_starts: Any, k_starts: Any, mask: Any,
-    scale: Any, causal: bool, most: int, dQ: Any, dK: Any, dV: Any,
+    pairs: Any, dY: Any, step_dY: int, Q: Any, step_Q: int, K: Any, step_K: int, V: Any, step_V: int, Y: Any,
+    step_Y: int, logsumexp: Any, q_starts: Any, k_starts: Any, mask: Any, scale: Any, causal: bool, most: int,
+    dQ: Any, dK: Any, dV: Any,
 ) -> None:  # fmt: skip
-    width, columns = (Q.shape[2] + 3) // 4 * 4, (V.shape[2] + 3) // 4 * 4
-    q, dq = np.empty((_BLOCK, width), np.float32), np.empty((_BLOCK, width), np.float32)
-    y, dy = np.empty((_BLOCK, columns), np.float32), np.empty((_BLOCK, columns), np.float32)
-    k, v = np.empty((most, width), np.float32), np.empty((most, columns), np.float32)
-    kt, vt = np.empty((width, most), np.float32), np.empty((columns, most), np.float32)
-    dk, dv = np.empty((most, width), np.float32), np.empty((most, columns), np.float32)
-    scores, d_scores = np.empty((_BLOCK, most), np.float32), np.empty((_BLOCK, most), np.float32)
-    turned = np.empty((most, _BLOCK), np.float32)
+    nI, nO = dQ.shape[2], dV.shape[2]
+    wide, width, columns = in_tiles(most), in_tiles(nI), in_tiles(nO)
+    kt, vt = np.zeros((nI, wide), np.float32), np.zeros((nO, wide), np.float32)
+    k, dk, dv = (
+        np.zeros((most, width), np.float32), np.empty((most, width), np.float32),
+        np.empty((most, columns), np.float32),
+    )  # fmt: skip
+    q, dq = np.zeros((_BLOCK, width), np.float32), np.empty((_BLOCK, width), np.float32)
+    dy = np.zeros((_BLOCK, columns), np.float32)
+    scores, d_scores = np.empty((_BLOCK, wide), np.float32), np.empty((_BLOCK, wide), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
-        padded = load(K, first_key, end_key, head, F(1), k)
-        load(V, first_key, end_key, head, F(1), v)
-        transpose(k, padded, width, kt)
-        transpose(v, padded, columns, vt)
-        clear(dk, padded, width)
-        clear(dv, padded, columns)
+        keys = end_key - first_key
+        load(K, step_K, first_key, end_key, nI * head, nI, scale, k)
+        load_turned(K, step_K, first_key, end_key, nI * head, nI, scale, kt)
+        load_turned(V, step_V, first_key, end_key, nO * head, nO, F(1), vt)
+        clear(dk, keys)
+        clear(dv, keys)
         for start in range(first, end, _BLOCK):
             stop = min(start + _BLOCK, end)
-            rows = load(Q, start, stop, head, scale, q)
-            load(dY, start, stop, head, F(1), dy)
-            load(Y, start, stop, head, F(1), y)
-            reach = min(padded, max(0, stop - end + end_key - first_key + 3) // 4 * 4) if causal else padded
-            clear(scores, rows, reach)
-            clear(d_scores, rows, reach)
-            clear(dq, rows, width)
-            add_product(q, kt, scores, rows, width, reach)
-            add_product(dy, vt, d_scores, rows, columns, reach)
+            rows, reach = stop - start, keys
+            if causal:
+                reach = min(keys, max(0, stop - end + keys))
+            load(Q, step_Q, start, stop, nI * head, nI, F(1), q)
+            load(dY, step_dY, start, stop, nO * head, nO, F(1), dy)
+            tiled(
+                q.ctypes.data, width, 1, kt.ctypes.data, wide, scores.ctypes.data, wide, rows, nI,
+                in_tiles(reach), False,
+            )  # fmt: skip
+            tiled(
+                dy.ctypes.data, columns, 1, vt.ctypes.data, wide, d_scores.ctypes.data, wide, rows, nO,
+                in_tiles(reach), False,
+            )  # fmt: skip
             for i in range(rows):
-                t, seen, log, along = start + i, 0, F(0), F(0)
-                if t < stop:
-                    seen = seen_by(t - first, end_key - first_key, end - first, causal, mask, t, scores[i])
-                    log, along = logsumexp[t, head], total_of_product(dy[i], y[i])
-                gradient_row(scores[i], d_scores[i], seen, log, along)
-            transpose(scores, rows, reach, turned)
-            add_product(turned, dy, dv, reach, rows, columns)
-            transpose(d_scores, rows, reach, turned)
-            add_product(turned, q, dk, reach, rows, width)
-            add_product(d_scores, k, dq, rows, reach, width)
-            store(dq, scale, start, stop, head, dQ)
-        store(dk, F(1), first_key, end_key, head, dK)
+                t, own, place = start + i, scores[i, :reach], (start + i) * step_Y + nO * head
+                seen = seen_by(t - first, keys, end - first, causal, mask, t, own)
+                along = total_of_product(dy[i, :nO], Y[place : place + nO])
+                gradient_row(own, d_scores[i, :reach], seen, logsumexp[t, head], along)
+            tiled(
+                scores.ctypes.data, 1, wide, dy.ctypes.data, columns, dv.ctypes.data, columns, reach, rows,
+                columns, True,
+            )  # fmt: skip
+            tiled(
+                d_scores.ctypes.data, 1, wide, q.ctypes.data, width, dk.ctypes.data, width, reach, rows, width,
+                True,
+            )  # fmt: skip
+            tiled(
+                d_scores.ctypes.data, wide, 1, k.ctypes.data, width, dq.ctypes.data, width, rows, reach, width,
+                False,
+            )  # fmt: skip
+            store(dq, F(1), start, stop, head, dQ)
+        store(dk, scale, first_key, end_key, head, dK)
         store(dv, F(1), first_key, end_key, head, dV)
 
 
@@ -233,7 +224,7 @@ def attention(
     Y, logsumexp = np.empty((*Q.shape[:2], V.shape[2]), np.float32), np.empty(Q.shape[:2], np.float32)
     if Q.size:
         pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
-        _attend(len(pairs), pairs, matrix(Q), matrix(K), matrix(V), *rest, Y, logsumexp)
+        _attend(len(pairs), pairs, *spread(Q), *spread(K), *spread(V), *rest, Q.shape[2], Y, logsumexp)
     return Y, logsumexp
 
 
@@ -244,8 +235,8 @@ def backprop_attention(
     dQ, dK, dV = (np.empty(array.shape, np.float32) for array in (Q, K, V))
     if Q.size or K.size:
         pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
-        arrays = map(matrix, (dY, Q, K, V, Y, logsumexp))
-        _backprop_attend(len(pairs), pairs, *arrays, *rest, dQ, dK, dV)
+        arrays = [part for array in (dY, Q, K, V, Y) for part in spread(array)]
+        _backprop_attend(len(pairs), pairs, *arrays, matrix(logsumexp), *rest, dQ, dK, dV)
     return dQ, dK, dV
 
 
@@ -260,7 +251,7 @@ def _layout(
     starts = starts_of(lengths)
     key_starts = starts if kv_lengths is None else starts_of(kv_lengths)
     masks = np.empty((0, 0), np.bool_) if mask is None else matrix(mask)
-    return pairs.reshape(-1, 2), starts, key_starts, masks, F(scale), causal, -(-longest_keys // 4) * 4
+    return pairs.reshape(-1, 2), starts, key_starts, masks, F(scale), causal, longest_keys
 
 
 ATTENTION: Mapping[str, Callable[..., Any]] = {

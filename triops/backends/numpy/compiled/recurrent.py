@@ -19,6 +19,7 @@ from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.products import multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
+from triops.backends.numpy.compiled.tiles import tiled, tiles_wide
 
 __all__ = ["RECURRENT"]
 
@@ -26,59 +27,31 @@ _SEQUENCES = 8  # sequences from which a second thread pays
 
 
 @called
-def product(A: Any, B: Any, Y: Any) -> None:
-    """Y = A B. Two rows by four at a time: what is read of B serves both, and Y stays in the nearest cache."""
-    pairs, fours = A.shape[0] // 2 * 2, A.shape[1] // 4 * 4
-    for i in range(0, pairs, 2):
-        a, c, y, z = A[i], A[i + 1], Y[i], Y[i + 1]
-        for j in range(y.shape[0]):
-            y[j] = F(0)
-            z[j] = F(0)
-        for k in range(0, fours, 4):
-            b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
-            a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-            c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
-            for j in range(y.shape[0]):
-                y[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])
-                z[j] += (c0 * b0[j] + c1 * b1[j]) + (c2 * b2[j] + c3 * b3[j])
-        for k in range(fours, A.shape[1]):
-            b0, a0, c0 = B[k], a[k], c[k]
-            for j in range(y.shape[0]):
-                y[j] += a0 * b0[j]
-                z[j] += c0 * b0[j]
-    for i in range(pairs, A.shape[0]):
-        a, y = A[i], Y[i]
-        for j in range(y.shape[0]):
-            y[j] = F(0)
-        # In the same order, so that a row is the same whatever slice it is in.
-        for k in range(0, fours, 4):
-            b0, b1, b2, b3 = B[k], B[k + 1], B[k + 2], B[k + 3]
-            a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-            for j in range(y.shape[0]):
-                y[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j])
-        for k in range(fours, A.shape[1]):
-            b0, a0 = B[k], a[k]
-            for j in range(y.shape[0]):
-                y[j] += a0 * b0[j]
+def product(A: Any, first: int, rows: int, B: Any, Y: Any) -> None:
+    """Y = A B, for some rows of A."""
+    tiled(
+        A.ctypes.data + 4 * first * A.shape[1], A.shape[1], 1, B.ctypes.data, B.shape[1],
+        Y.ctypes.data, Y.shape[1], rows, A.shape[1], B.shape[1], False,
+    )  # fmt: skip
 
 
 def lstm_steps(
-    H: Any, U: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, Y: Any, G: Any, C: Any,
+    H: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, Y: Any, G: Any, C: Any,
     d: int, start: int,
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
         size = min(max(sizes[s] - start, 0), H.shape[0])
-        product(H[:size], W, V[:size])
+        product(H, 0, size, W, V)
         for k in range(size):
             row = first + start + k
-            h, u, cell, a = H[k], U[k], cells[k], A[row, d]
-            y, g, c = Y[row, d], G[row, d], C[row, d]
-            for j in range(h.shape[0]):
-                forget = sigmoid(a[0, j] + u[0, j] + b[0, j])
-                enter = sigmoid(a[1, j] + u[1, j] + b[1, j])
-                leave = sigmoid(a[2, j] + u[2, j] + b[2, j])
-                new = tanh(a[3, j] + u[3, j] + b[3, j])
+            h, u, cell, a = H[k], V[k], cells[k], A[row, d]
+            y, g, c, width = Y[row, d], G[row, d], C[row, d], h.shape[0]
+            for j in range(width):
+                forget = sigmoid(a[0, j] + u[j] + b[0, j])
+                enter = sigmoid(a[1, j] + u[width + j] + b[1, j])
+                leave = sigmoid(a[2, j] + u[2 * width + j] + b[2, j])
+                new = tanh(a[3, j] + u[3 * width + j] + b[3, j])
                 now = forget * cell[j] + enter * new
                 g[0, j] = forget
                 g[1, j] = enter
@@ -92,21 +65,21 @@ def lstm_steps(
 
 
 def gru_steps(
-    H: Any, U: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int,
+    H: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int,
     start: int,
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
         size = min(max(sizes[s] - start, 0), H.shape[0])
-        product(H[:size], W, V[:size])
+        product(H, 0, size, W, V)
         for k in range(size):
             row = first + start + k
-            h, u, a = H[k], U[k], A[row, d]
-            y, g = Y[row, d], G[row, d]
-            for j in range(h.shape[0]):
-                reset = sigmoid(a[0, j] + u[0, j] + b[0, j])
-                keep = sigmoid(a[1, j] + u[1, j] + b[1, j])
-                inner = u[2, j] + bh[j]
+            h, u, a = H[k], V[k], A[row, d]
+            y, g, width = Y[row, d], G[row, d], h.shape[0]
+            for j in range(width):
+                reset = sigmoid(a[0, j] + u[j] + b[0, j])
+                keep = sigmoid(a[1, j] + u[width + j] + b[1, j])
+                inner = u[2 * width + j] + bh[j]
                 new = tanh(a[2, j] + b[2, j] + reset * inner)
                 out = new + keep * (h[j] - new)
                 g[0, j] = reset
@@ -128,7 +101,7 @@ def backprop_lstm_steps(
             row = first + start + k
             dh, dc, dy, g, c = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d]
             old, da = before[row], dA[row]
-            for j in range(dh.shape[0]):
+            for j in range(dc.shape[0]):
                 forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
                 t = tanh(c[j])
                 d_out = dy[j] + dh[j]
@@ -138,7 +111,7 @@ def backprop_lstm_steps(
                 da[1, j] = d_cell * new * enter * (F(1) - enter)
                 da[2, j] = d_out * t * leave * (F(1) - leave)
                 da[3, j] = d_cell * enter * (F(1) - new * new)
-        product(dV[first + start : first + start + size], W, dH[:size])
+        product(dV, first + start, size, W, dH)
 
 
 def backprop_gru_steps(
@@ -152,7 +125,7 @@ def backprop_gru_steps(
             row = first + start + k
             dh, kept, dy, g, old = dH[k], direct[k], dY[row, d], G[row, d], before[row]
             da, du = dA[row], dU[row]
-            for j in range(dh.shape[0]):
+            for j in range(kept.shape[0]):
                 reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
                 d_out = dy[j] + dh[j] + kept[j]
                 d_new = d_out * (F(1) - keep) * (F(1) - new * new)
@@ -165,14 +138,14 @@ def backprop_gru_steps(
                 du[0, j] = d_reset
                 du[1, j] = d_keep
                 du[2, j] = d_new * reset
-        product(dV[first + start : first + start + size], W, dH[:size])
+        product(dV, first + start, size, W, dH)
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_SEQUENCES)
 
 
-_FORWARD = {4: _kernel(lstm_steps, "H", "U", "V", "cells"), 3: _kernel(gru_steps, "H", "U", "V")}
+_FORWARD = {4: _kernel(lstm_steps, "H", "V", "cells"), 3: _kernel(gru_steps, "H", "V")}
 _BACKWARD = {
     4: _kernel(backprop_lstm_steps, "dH", "d_cells"),
     3: _kernel(backprop_gru_steps, "dH", "direct"),
@@ -228,8 +201,7 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     G = np.empty((layers, rows, dirs, 4, nO), np.float32)
     further = [np.empty((layers, rows, dirs, nO), np.float32) for _ in starts[1:]]
     N = int(steps.sizes[0])
-    U = np.empty((N, gates, nO), np.float32)
-    V = U.reshape(N, -1)
+    V = np.empty((N, tiles_wide(gates * nO)), np.float32)
     below = _matrix(X)
     for i, (Wx, bx, Wh, bh) in enumerate(_layers(flat(params), gates, starts[0].shape, X.shape[1])):
         saved = [array[i if keep else 0] for array in (G, *further)]
@@ -238,8 +210,7 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
         for d in range(dirs):
             H, *cells = (np.repeat(start[i, d][None], N, axis=0) for start in starts)
             biases = _biases(gates, bx[d], bh[d], nO)
-            W = np.ascontiguousarray(Wh[d].T)
-            _FORWARD[gates](N, H, U, V, *cells, W, *_turned(steps, d), A, *biases, Y[i], *saved, d)
+            _FORWARD[gates](N, H, V, *cells, _widened(Wh[d].T), *_turned(steps, d), A, *biases, Y[i], *saved, d)
         below = Y[i].reshape(rows, dirs * nO)
     return below, Y, G, *further
 
@@ -272,10 +243,10 @@ def _backward(
                 _earlier(states[i, :, d], *before[d], start[i, d])
                 for states, start in zip((Y, *further), starts, strict=True)
             ]
-            dH, carried = np.zeros((2, N, nO), np.float32)
+            dH, carried = (np.zeros((N, width), np.float32) for width in (tiles_wide(nO), nO))
             _BACKWARD[gates](
-                N, dH, carried, Wh[d], *_turned(steps, 1 - d), above, G[i], *(states[i] for states in further),
-                earlier[-1], *(array[d] for array in slopes), dU[d], d,
+                N, dH, carried, _widened(Wh[d]), *_turned(steps, 1 - d), above, G[i],
+                *(states[i] for states in further), earlier[-1], *(array[d] for array in slopes), dU[d], d,
             )  # fmt: skip
             dWx, dbx, dWh, dbh = gradients[dirs * i + d]
             dWx[...], dWh[...] = multiply(dA[d], True, below, False), multiply(dU[d], True, earlier[0], False)
@@ -284,10 +255,17 @@ def _backward(
             if gates == 4:
                 d_starts[1][i, d] = carried.sum(axis=0)
             else:
-                dH += carried
-            d_starts[0][i, d] = dH.sum(axis=0)
+                dH[:, :nO] += carried
+            d_starts[0][i, d] = dH[:, :nO].sum(axis=0)
         above = d_below.reshape(rows, dirs, -1) if i else d_below
     return above, d_params, *d_starts
+
+
+def _widened(W: Any) -> Any:
+    """W with columns of zeros, up to where tiles end."""
+    wide = np.zeros((len(W), tiles_wide(W.shape[1])), np.float32)
+    wide[:, : W.shape[1]] = W
+    return wide
 
 
 class _Steps(NamedTuple):

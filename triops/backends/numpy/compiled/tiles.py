@@ -11,7 +11,7 @@ from numba.core import cgutils, types
 
 from triops.backends.numpy.compiled.jit import called, intrinsic
 
-__all__ = ["in_tiles", "tiled"]
+__all__ = ["in_tiles", "tiled", "tiles_wide"]
 
 _DOWN, _ACROSS = 4, 16  # rows and columns of a tile
 _WIDTH = 8  # entries of a vector; the compiler makes of it what the CPU has
@@ -85,10 +85,12 @@ def _pairs(sums: list[Any], targets: list[Any]) -> list[tuple[Any, Any]]:
 _four, _one = _tile(_DOWN), _tile(1)
 
 
-@called
-def in_tiles(columns: int) -> int:
+def tiles_wide(columns: int) -> int:
     """The next number of columns that tiles fit in."""
     return (columns + _ACROSS - 1) // _ACROSS * _ACROSS
+
+
+in_tiles = called(tiles_wide)
 
 
 @called
@@ -96,8 +98,8 @@ def tiled(
     A: int, down_A: int, along_A: int, B: int, step_B: int, C: int, step_C: int, rows: int, inner: int,
     columns: int, add: bool,
 ) -> None:  # fmt: skip
-    """C = A B, or C += A B, for any number of rows, and as many columns as tiles fit in. A row is the same whatever
-    others there are."""
+    """C = A B, or C += A B, for any number of rows, and as many columns as tiles fit in. A row is the same
+    whatever others there are."""
     fours = rows // _DOWN * _DOWN
     for j in range(0, columns, _ACROSS):
         for i in range(0, fours, _DOWN):

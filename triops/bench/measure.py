@@ -16,7 +16,7 @@ from triops.models.trees import leaves
 from triops.ops import Ops
 from triops.ops.base import is_float
 
-__all__ = ["measure_turn"]
+__all__ = ["measure_turn", "waiting"]
 
 _COPIES = 3
 
@@ -24,7 +24,7 @@ _COPIES = 3
 def measure_turn(case: Case, ops: Ops, dtype: str, shape: Shape, pace: Pace, *, first: bool) -> dict[str, Any]:
     """A turn's samples, in seconds a call; with `first`, what is measured and checked once in a process, too."""
     work = case.start(ops, dtype, shape)
-    once = _waiting(ops, work.call)
+    once = waiting(ops, work.call)
     found = _first_call(ops, work, dtype, once) if first else {}
     meter, _ = energy_meter(ops.backend.device.kind, ops.backend.device.index)
     calls = 0
@@ -90,7 +90,7 @@ def _first_call(ops: Ops, work: Work, dtype: str, once: Callable[[], Any]) -> di
     }
 
 
-def _waiting(ops: Ops, call: Callable[[], Any]) -> Callable[[], Any]:
+def waiting(ops: Ops, call: Callable[[], Any]) -> Callable[[], Any]:
     """A call that returns when its result is there. A backend that is always in step has nothing to wait for, and
     its shortest calls take less than to ask."""
     if type(ops.backend).synchronize is Backend.synchronize:

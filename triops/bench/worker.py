@@ -81,10 +81,6 @@ class Worker:
             self._case = own_case(model)
         from triops.bench.energy import energy_meter
 
-        # What frameworks have loaded is no garbage: to look through it before every turn takes longer than a
-        # turn.
-        gc.collect()
-        gc.freeze()
         _, energy = energy_meter(ops.backend.device.kind, ops.backend.device.index)
         return {"versions": ops.backend.versions(), "load_s": load_s, "energy": energy}
 
@@ -102,6 +98,7 @@ class Worker:
         from triops.bench.timing import Pace
 
         assert self._case is not None
+        _set_aside()
         case = self._case(suite, name)
         return measure_turn(case, self._ops, dtype, tuple(shape), Pace(**pace), first=first)
 
@@ -109,6 +106,13 @@ class Worker:
 def one_line(error: BaseException) -> str:
     """An error's kind and message."""
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _set_aside() -> None:
+    """Collect what is garbage, and never look at the rest again: what frameworks have loaded and compiled is none,
+    and to search it before every turn takes ten times as long as the turn. No case is alive by now."""
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_to(cores: int) -> None:

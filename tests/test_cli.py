@@ -268,4 +268,4 @@ def test_wrong_files_are_one_line_on_stderr(
 def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = cli(monkeypatch, capsys, "bench", "schema")
     assert code == 0
-    assert json.loads(out)["properties"]["format"] == {"const": 2}
+    assert json.loads(out)["properties"]["format"] == {"const": 3}

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from triops.bench.ceilings import Ceilings
-from triops.bench.results import Row, Run, Target, TurnTimes
+from triops.bench.results import Ahead, Row, Run, Target, TurnTimes
 
 __all__ = ["RELU", "RUN", "drawn", "row", "timed", "turn"]
 
@@ -43,7 +43,9 @@ MACHINE: dict[str, Any] = {
 
 
 def turn(seconds: float, process: int = 0, *, steady: bool = True, outliers: int = 0) -> TurnTimes:
-    return TurnTimes(seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, process)
+    return TurnTimes(
+        seconds, seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, process
+    )
 
 
 def drawn(seconds: float, seed: int, turns: int = 9, noise: float = 0.03) -> tuple[TurnTimes, ...]:
@@ -81,6 +83,7 @@ RELU = row("relu", 1e-4)
 CEILINGS = Ceilings({2**20: 4e10, 2**28: 1e10}, {"float32": 2e11}, 1e-6)
 RUN = Run(
     started="2026-01-02T03:04:05+00:00",
+    ahead=Ahead(63, 24.5),
     seconds=60.5,
     interrupted=False,
     settings=SETTINGS,
@@ -112,7 +115,7 @@ def timed(name: str, factor: float, seed: int) -> Run:
         replace(
             each,
             turns=tuple(
-                replace(one, median_s=factor * one.median_s * Random(seed + 7 * i + j).lognormvariate(0, 0.03))
+                replace(one, mean_s=factor * one.mean_s * Random(seed + 7 * i + j).lognormvariate(0, 0.03))
                 for j, one in enumerate(each.turns)
             ),
         )

@@ -129,7 +129,7 @@ def _beside(base: Run, run: Run, tolerance: float) -> Other:
 
 
 def _pair(base: Row, other: Row, tolerance: float) -> Pair:
-    speed, interval = ratio_interval(other.medians, base.medians)
+    speed, interval = ratio_interval(other.times, base.times)
     if interval is None:
         verdict = "too few turns"
     elif interval[0] > 1 and speed > 1 + tolerance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from triops.models.trees import leaves
 from triops.ops import Ops
 from triops.ops.base import is_float
 
-__all__ = ["measure_turn", "waiting"]
+__all__ = ["listed", "measure_turn", "waiting"]
 
 _COPIES = 3
 
@@ -53,6 +54,7 @@ def _summary(turn: Turn) -> dict[str, Any]:
     seconds = spread(turn.seconds)
     assert seconds is not None
     return {
+        "mean_s": fmean(turn.seconds),
         "median_s": seconds.median_s,
         "lower_quartile_s": seconds.lower_quartile_s,
         "upper_quartile_s": seconds.upper_quartile_s,
@@ -72,7 +74,7 @@ def _first_call(ops: Ops, work: Work, dtype: str, once: Callable[[], Any]) -> di
     compile_s = compile_seconds() - compiled
     if work.renew is not None:
         work.renew()
-    result = _listed(work.call())
+    result = listed(work.call())
     ops.synchronize(*result)
     to_host_s = _least(lambda: [ops.to_numpy(array).copy() for array in result])
     outputs = work.outputs()
@@ -95,10 +97,11 @@ def waiting(ops: Ops, call: Callable[[], Any]) -> Callable[[], Any]:
     its shortest calls take less than to ask."""
     if type(ops.backend).synchronize is Backend.synchronize:
         return call
-    return lambda: ops.synchronize(*_listed(call()))
+    return lambda: ops.synchronize(*listed(call()))
 
 
-def _listed(result: Any) -> list[Any]:
+def listed(result: Any) -> list[Any]:
+    """The arrays in what a case's call returns."""
     return [array for array in leaves(result) if hasattr(array, "shape")]
 
 

@@ -16,17 +16,29 @@ from triops.bench.extras import load_extra
 from triops.bench.stats import median_interval
 from triops.errors import ArgumentError, LoadError
 
-__all__ = ["FORMAT", "Row", "Run", "Target", "TurnTimes", "from_json", "read_run", "run_schema", "to_json"]
+__all__ = [
+    "FORMAT",
+    "Ahead",
+    "Row",
+    "Run",
+    "Target",
+    "TurnTimes",
+    "from_json",
+    "read_run",
+    "run_schema",
+    "to_json",
+]
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """One turn of a case: quartiles and the least of its samples, each the mean of `calls` calls; how many of
-    them were outliers; whether it was steady before they were taken; and in which fresh process it was, from
-    0."""
+    """One turn of a case: the mean, the quartiles and the least of its samples, each the mean of `calls` calls;
+    how many of them were outliers; whether it was steady before they were taken; and in which fresh process it
+    was, from 0."""
 
+    mean_s: float
     median_s: float
     lower_quartile_s: float
     upper_quartile_s: float
@@ -83,19 +95,19 @@ class Row:
         return f"{self.case} {'x'.join(map(str, self.shape))} {self.dtype}"
 
     @property
-    def medians(self) -> list[float]:
-        """Each turn's median time."""
-        return [turn.median_s for turn in self.turns]
+    def times(self) -> list[float]:
+        """Each turn's time of a call: the mean, which is what many calls take together."""
+        return [turn.mean_s for turn in self.turns]
 
     @property
     def median_s(self) -> float | None:
-        """The median of the turns'."""
-        return median(self.medians) if self.turns else None
+        """The median of the turns' times."""
+        return median(self.times) if self.turns else None
 
     @property
     def interval_s(self) -> tuple[float, float] | None:
         """What lies around the median, with the confidence of `triops.bench.stats`."""
-        return median_interval(self.medians)
+        return median_interval(self.times)
 
     @property
     def share(self) -> float | None:
@@ -133,18 +145,27 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What was compiled before the clock started, and stays on disk: so many kernels, in so many seconds."""
+
+    kernels: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything that one `triops bench run` measured.
 
-    started: the time in UTC; seconds: how long it took; interrupted: whether it was stopped by hand. settings:
-    what was chosen. software: versions of triops and Python. machine: as `describe_machine` says. load_average:
-    how many processes wanted a core in the minute before. pulse_s: the time that the same piece of Python took in
-    the course of the run, by which a CPU that slows down is known. stolen: the share of the CPUs' time that the
-    machine under a virtual one gave to others, None where it does not tell. left_out: each backend that cannot be
-    used here, with the reason.
+    started: the time in UTC; ahead: what was compiled before; seconds: how long it took from then on;
+    interrupted: whether it was stopped by hand. settings: what was chosen. software: versions of triops and
+    Python. machine: as `describe_machine` says. load_average: how many processes wanted a core in the minute
+    before. pulse_s: the time that the same piece of Python took in the course of the run, by which a CPU that
+    slows down is known. stolen: the share of the CPUs' time that the machine under a virtual one gave to others,
+    None where it does not tell. left_out: each backend that cannot be used here, with the reason.
     """
 
     started: str
+    ahead: Ahead
     seconds: float
     interrupted: bool
     settings: dict[str, Any]
@@ -194,7 +215,8 @@ def from_json(text: str) -> Run:
     _validate(content)
     rows = tuple(_row(row) for row in content.pop("rows"))
     targets = tuple(_target(target) for target in content.pop("targets"))
-    return Run(rows=rows, targets=targets, **content | {"pulse_s": tuple(content["pulse_s"])})
+    ahead, pulse = Ahead(**content.pop("ahead")), tuple(content.pop("pulse_s"))
+    return Run(rows=rows, targets=targets, ahead=ahead, pulse_s=pulse, **content)
 
 
 def read_run(path: Path) -> Run:

@@ -16,12 +16,13 @@ from triops.bench.cases.case import tolerance_in
 from triops.bench.ceilings import Ceilings, best_of
 from triops.bench.machine import cpu_times, load_average
 from triops.bench.process import WorkerDied, WorkerProcess
-from triops.bench.results import Row, Run, Target, TurnTimes
+from triops.bench.results import Ahead, Row, Run, Target, TurnTimes
 from triops.bench.settings import Job, Settings
 from triops.errors import BackendUnavailable
 
-__all__ = ["Plan", "look_around", "run"]
+__all__ = ["Plan", "Progress", "look_around", "run"]
 
+_NOTHING = Ahead()
 _LOOK_LIMIT_S = 300
 _LOAD_LIMIT_S = 300
 _TURN_LIMIT_S = 300
@@ -63,12 +64,12 @@ def look_around(
     return Plan(targets, found["left_out"], found["machine"])
 
 
-def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
+def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTHING) -> Run:
     """Measure every job on every target.
 
-    progress: is called before each turn with what is measured, the turns done, and all turns. A case that raises,
-    or whose process dies or hangs, gets a row with the reason, and the others go on. Ctrl-C ends the run and
-    keeps what was measured by then.
+    ahead: what `compile_ahead` did. progress: is called before each turn with what is measured, the turns done,
+    and all turns. A case that raises, or whose process dies or hangs, gets a row with the reason, and the others
+    go on. Ctrl-C ends the run and keeps what was measured by then.
     """
     jobs = settings.jobs()
     started, clock, load = datetime.now(UTC), monotonic(), load_average()
@@ -99,6 +100,7 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
     targets = [contestant.target for contestant in contestants]
     return Run(
         started=started.isoformat(timespec="seconds"),
+        ahead=ahead,
         seconds=round(monotonic() - clock, 1),
         interrupted=interrupted,
         settings=settings.record(),

@@ -131,7 +131,7 @@ def warnings(run: Run) -> list[str]:
         notes.append(f"{len(wide)} of {len(timed)} times are known to no better than 10% (the column +-)")
     if outlying := sum(row.outliers > _OUTLYING for row in timed):
         notes.append(
-            f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: medians ignore them"
+            f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: the means have them in"
         )
     if restless := sum(not all(turn.steady for turn in row.turns) for row in timed):
         notes.append(
@@ -147,7 +147,7 @@ def _half_width(row: Row) -> float | None:
 
 
 def _longer(one: Row, other: Row) -> bool:
-    _, interval = ratio_interval(one.medians, other.medians)
+    _, interval = ratio_interval(one.times, other.times)
     return interval is not None and interval[0] > 1
 
 
@@ -167,7 +167,7 @@ def _crossings(suite: str, one: str, ones: dict[int, Row], other: str, others: d
 
 
 def _lead(one: Row, other: Row) -> float:
-    estimate, interval = ratio_interval(other.medians, one.medians)
+    estimate, interval = ratio_interval(other.times, one.times)
     if interval is not None and interval[0] <= 1 <= interval[1]:
         return 0.0
     return math.log(estimate)

@@ -16,6 +16,8 @@ from typing import Any
 
 __all__ = ["Worker", "main", "one_line"]
 
+_CALLS_TO_COMPILE = 2  # a kernel's loop comes first, and then the threads around it
+
 
 def main() -> None:
     """Answer until stdin ends."""
@@ -57,7 +59,10 @@ class Worker:
         except TriopsError as error:
             return {"refused": error.message}
         return {
-            "targets": [{"backend": ops.name, "device": ops.device} for ops in everyone],
+            "targets": [
+                {"backend": ops.name, "device": ops.device, "versions": ops.backend.versions()}
+                for ops in everyone
+            ],
             "left_out": left_out,
             "machine": machine,
         }
@@ -90,6 +95,22 @@ class Worker:
 
         return asdict(measure_ceilings(self._ops, dtypes, quick))
 
+    def compile(self, suite: str, name: str, shape: list[int], dtype: str) -> dict[str, Any]:
+        """Call a case until all is compiled that it needs, and say how many kernels were not on disk."""
+        from triops.backends.compiling import kernels_compiled
+        from triops.bench.measure import listed
+
+        assert self._case is not None
+        _set_aside()
+        before = kernels_compiled()
+        work = self._case(suite, name).start(self._ops, dtype, tuple(shape))
+        for _ in range(_CALLS_TO_COMPILE):
+            if work.renew is not None:
+                work.renew()
+            self._ops.synchronize(*listed(work.call()))
+        work.outputs()
+        return {"compiled": kernels_compiled() - before}
+
     def turn(
         self, suite: str, name: str, shape: list[int], dtype: str, pace: dict[str, Any], first: bool
     ) -> dict[str, Any]:
@@ -109,8 +130,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _set_aside() -> None:
-    """Collect what is garbage, and never look at the rest again: what frameworks have loaded and compiled is none,
-    and to search it before every turn takes ten times as long as the turn. No case is alive by now."""
+    """Collect what is garbage, and never look at the rest again: what frameworks have loaded and compiled is
+    none, and to search it before every turn takes ten times as long as the turn. No case is alive by now."""
     gc.collect()
     gc.freeze()
 

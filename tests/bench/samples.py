@@ -42,16 +42,20 @@ MACHINE: dict[str, Any] = {
 }
 
 
-def turn(seconds: float, process: int = 0, *, steady: bool = True, outliers: int = 0) -> TurnTimes:
+def turn(
+    seconds: float, process: int = 0, *, steady: bool = True, outliers: int = 0, pulse: float = 1e-3
+) -> TurnTimes:
     return TurnTimes(
-        seconds, seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, process
+        seconds, seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, pulse, process
     )
 
 
-def drawn(seconds: float, seed: int, turns: int = 9, noise: float = 0.03) -> tuple[TurnTimes, ...]:
+def drawn(
+    seconds: float, seed: int, turns: int = 9, noise: float = 0.03, pulse: float = 1e-3
+) -> tuple[TurnTimes, ...]:
     """Turns of about that time, scattered as on a quiet machine."""
     random = Random(seed)
-    return tuple(turn(seconds * random.lognormvariate(0, noise), i // 3) for i in range(turns))
+    return tuple(turn(seconds * random.lognormvariate(0, noise), i // 3, pulse=pulse) for i in range(turns))
 
 
 def row(case: str, seconds: float, seed: int = 0, **changes: Any) -> Row:
@@ -90,7 +94,6 @@ RUN = Run(
     software={"triops": "0.1.0", "python": "3.11.7"},
     machine=MACHINE,
     load_average=0.1,
-    pulse_s=(1e-3, 1.01e-3),
     stolen=0.001,
     left_out={"cupy": "it needs a GPU: pip install 'triops[cupy-cuda13x]'"},
     targets=(

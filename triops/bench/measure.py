@@ -19,7 +19,8 @@ from triops.ops.base import is_float
 
 __all__ = ["listed", "measure_turn", "waiting"]
 
-_COPIES = 3
+_REPEATED = 3
+_COUNTED = 50_000
 
 
 def measure_turn(case: Case, ops: Ops, dtype: str, shape: Shape, pace: Pace, *, first: bool) -> dict[str, Any]:
@@ -41,9 +42,10 @@ def measure_turn(case: Case, ops: Ops, dtype: str, shape: Shape, pace: Pace, *, 
         calls += count
         return seconds / count
 
+    pulse_s = _pulse()
     joules = meter() if meter else 0.0
     turn = take_turn(sample, pace, singly=work.renew is not None)
-    found["turn"] = _summary(turn)
+    found["turn"] = _summary(turn) | {"pulse_s": (pulse_s + _pulse()) / 2}
     if meter:
         found["energy_j"] = (meter() - joules) / calls
     return found
@@ -110,9 +112,14 @@ def _placed(ops: Ops, inputs: Sequence[Any], dtype: str) -> list[Any]:
     return [ops.asarray(array.copy(), dtype if is_float(array.dtype) else array.dtype) for array in inputs]
 
 
+def _pulse() -> float:
+    """The least seconds of a piece of Python that is always the same."""
+    return _least(lambda: sum(range(_COUNTED)))
+
+
 def _least(work: Callable[[], object]) -> float:
     times = []
-    for _ in range(_COPIES):
+    for _ in range(_REPEATED):
         start = perf_counter()
         work()
         times.append(perf_counter() - start)

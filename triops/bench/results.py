@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,8 +36,8 @@ FORMAT = 3
 @dataclass(frozen=True)
 class TurnTimes:
     """One turn of a case: the mean, the quartiles and the least of its samples, each the mean of `calls` calls;
-    how many of them were outliers; whether it was steady before they were taken; and in which fresh process it
-    was, from 0."""
+    how many of them were outliers; whether it was steady before they were taken; what the same piece of Python
+    took at that time, by which a CPU that slows down is known; and in which fresh process it was, from 0."""
 
     mean_s: float
     median_s: float
@@ -47,6 +48,7 @@ class TurnTimes:
     calls: int
     outliers: int
     steady: bool
+    pulse_s: float
     process: int
 
 
@@ -98,6 +100,11 @@ class Row:
     def times(self) -> list[float]:
         """Each turn's time of a call: the mean, which is what many calls take together."""
         return [turn.mean_s for turn in self.turns]
+
+    @property
+    def paced(self) -> list[float]:
+        """Each turn's time beside that of the same piece of Python, without unit."""
+        return [turn.mean_s / turn.pulse_s for turn in self.turns]
 
     @property
     def median_s(self) -> float | None:
@@ -159,9 +166,8 @@ class Run:
     started: the time in UTC; ahead: what was compiled before; seconds: how long it took from then on;
     interrupted: whether it was stopped by hand. settings: what was chosen. software: versions of triops and
     Python. machine: as `describe_machine` says. load_average: how many processes wanted a core in the minute
-    before. pulse_s: the time that the same piece of Python took in the course of the run, by which a CPU that
-    slows down is known. stolen: the share of the CPUs' time that the machine under a virtual one gave to others,
-    None where it does not tell. left_out: each backend that cannot be used here, with the reason.
+    before. stolen: the share of the CPUs' time that the machine under a virtual one gave to others, None where it
+    does not tell. left_out: each backend that cannot be used here, with the reason.
     """
 
     started: str
@@ -172,12 +178,17 @@ class Run:
     software: dict[str, str]
     machine: dict[str, Any]
     load_average: float
-    pulse_s: tuple[float, ...]
     stolen: float | None
     left_out: dict[str, str]
     targets: tuple[Target, ...]
     rows: tuple[Row, ...]
     name: str = ""  # that of the file it was read from, which is not written in it
+
+    @property
+    def pulses_s(self) -> list[float]:
+        """What the same piece of Python took in each round of turns."""
+        rounds = zip_longest(*(row.turns for row in self.rows))
+        return [median(turn.pulse_s for turn in turns if turn is not None) for turns in rounds]
 
 
 def to_json(run: Run) -> str:
@@ -215,8 +226,7 @@ def from_json(text: str) -> Run:
     _validate(content)
     rows = tuple(_row(row) for row in content.pop("rows"))
     targets = tuple(_target(target) for target in content.pop("targets"))
-    ahead, pulse = Ahead(**content.pop("ahead")), tuple(content.pop("pulse_s"))
-    return Run(rows=rows, targets=targets, ahead=ahead, pulse_s=pulse, **content)
+    return Run(rows=rows, targets=targets, ahead=Ahead(**content.pop("ahead")), **content)
 
 
 def read_run(path: Path) -> Run:

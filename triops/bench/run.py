@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 import triops
@@ -76,7 +76,6 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
     before = cpu_times()
     contestants = [_Contestant(target, settings, jobs) for target in plan.targets]
     total = settings.pace.turns * len(jobs) * len(contestants)
-    pulse: list[float] = []
     done = 0
     interrupted = False
     try:
@@ -85,7 +84,6 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
                 for contestant in contestants:
                     progress(f"loading {contestant.target.where}", done, total)
                     contestant.start_afresh()
-            pulse.append(_pulse())
             for number, job in enumerate(jobs):
                 # Back and forth, so that none always comes after the same other one.
                 for contestant in contestants[:: -1 if turn % 2 else 1]:
@@ -107,7 +105,6 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
         software={"triops": triops.__version__, "python": platform.python_version()},
         machine=plan.machine,
         load_average=load,
-        pulse_s=tuple(pulse),
         stolen=_stolen(before, cpu_times()),
         left_out=plan.left_out,
         targets=tuple(targets),
@@ -234,16 +231,6 @@ def _with_ceilings(rows: Sequence[Row], targets: Sequence[Target]) -> tuple[Row,
         else row
         for row in rows
     )
-
-
-def _pulse() -> float:
-    """The least seconds of a piece of Python that is always the same."""
-    times = []
-    for _ in range(5):
-        start = perf_counter()
-        sum(range(100_000))
-        times.append(perf_counter() - start)
-    return min(times)
 
 
 def _stolen(before: dict[str, float], after: dict[str, float]) -> float | None:

@@ -13,7 +13,7 @@ from triops.bench.stats import geometric_mean, ratio_interval
 __all__ = ["Crossing", "Speed", "best_by_batch", "crossings", "groups", "speeds", "warnings"]
 
 _UNSTEADY = 0.1  # half the width of an interval, of its median
-_THROTTLED = 1.15  # the slowest pulse over the first
+_THROTTLED = 1.15  # the slowest pulse over the fastest
 _STOLEN = 0.02
 _BUSY = 0.5  # processes a core
 _OUTLYING = 0.05
@@ -120,10 +120,11 @@ def warnings(run: Run) -> list[str]:
         )
     if run.stolen is not None and run.stolen > _STOLEN:
         notes.append(f"the host of this virtual machine gave {run.stolen:.0%} of its CPUs' time to others")
-    if run.pulse_s and max(run.pulse_s) > _THROTTLED * min(run.pulse_s):
+    pulses = run.pulses_s
+    if pulses and max(pulses) > _THROTTLED * min(pulses):
         notes.append(
-            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(run.pulse_s):.2f} "
-            f"to {1e3 * max(run.pulse_s):.2f} ms in the course of the run"
+            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(pulses):.2f} "
+            f"to {1e3 * max(pulses):.2f} ms in the course of the run"
         )
     timed = [row for row in run.rows if row.turns]
     wide = [row for row in timed if (width := _half_width(row)) is not None and width > _UNSTEADY]

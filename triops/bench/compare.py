@@ -104,10 +104,11 @@ class Comparison:
 def compare(runs: Sequence[Run], baseline: str | None = None, tolerance: float = 0.05) -> Comparison:
     """Put runs beside the baseline: the one of that file or name, or the first.
 
-    A difference counts where 1 is outside of the ratio's interval, and the ratio beyond `tolerance`; on one kind of
-    CPU, where that also holds beside the speed of the CPU itself, some of which heat, or others on the same
+    A difference counts where 1 is outside of the ratio's interval, and the ratio beyond `tolerance`; on one kind
+    of CPU, where that also holds beside the speed of the CPU itself, some of which heat, or others on the same
     computer, may have taken. Cases are compared where suite, name, version, shape, dtype, backend and device are
-    the same, and both results are right. Raises ArgumentError where there are fewer than two runs, no such baseline, or nothing to compare.
+    the same, and both results are right. Raises ArgumentError where there are fewer than two runs, no such
+    baseline, or nothing to compare.
     """
     if len(runs) < 2:
         raise ArgumentError(f"compare takes two files or more, got {len(runs)}")

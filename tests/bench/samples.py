@@ -95,6 +95,7 @@ RUN = Run(
     machine=MACHINE,
     load_average=0.1,
     stolen=0.001,
+    others=0.002,
     left_out={"cupy": "it needs a GPU: pip install 'triops[cupy-cuda13x]'"},
     targets=(
         Target("numpy", "cpu:0", {"numpy": "2.0"}, 0.2, "unavailable: no RAPL counter", CEILINGS),

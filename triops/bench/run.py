@@ -3,6 +3,7 @@ that slows down slows all of them. This process measures nothing, and loads no f
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,8 @@ _NOTHING = Ahead()
 _LOOK_LIMIT_S = 300
 _LOAD_LIMIT_S = 300
 _TURN_LIMIT_S = 300
+
+_NO_WORK = ("idle", "iowait", "steal")
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,7 +76,7 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
     """
     jobs = settings.jobs()
     started, clock, load = datetime.now(UTC), monotonic(), load_average()
-    before = cpu_times()
+    before, ours = cpu_times(), _own_cpu_s()
     contestants = [_Contestant(target, settings, jobs) for target in plan.targets]
     total = settings.pace.turns * len(jobs) * len(contestants)
     done = 0
@@ -96,6 +99,7 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
         for contestant in contestants:
             contestant.stop()
     targets = [contestant.target for contestant in contestants]
+    after, ours = cpu_times(), _own_cpu_s() - ours
     return Run(
         started=started.isoformat(timespec="seconds"),
         ahead=ahead,
@@ -105,7 +109,8 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
         software={"triops": triops.__version__, "python": platform.python_version()},
         machine=plan.machine,
         load_average=load,
-        stolen=_stolen(before, cpu_times()),
+        stolen=_stolen(before, after),
+        others=_others(before, after, ours),
         left_out=plan.left_out,
         targets=tuple(targets),
         rows=_with_ceilings([c.rows[i].row() for i in range(len(jobs)) for c in contestants], targets),
@@ -231,6 +236,22 @@ def _with_ceilings(rows: Sequence[Row], targets: Sequence[Target]) -> tuple[Row,
         else row
         for row in rows
     )
+
+
+def _own_cpu_s() -> float:
+    """Seconds of the CPUs that this process has had, and those that it started and that have ended; the system of
+    Windows does not tell of the latter."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _others(before: dict[str, float], after: dict[str, float], ours: float) -> float | None:
+    if os.name == "nt":
+        return None
+    spent = {name: after[name] - before[name] for name in after}
+    everyone = sum(spent.values())
+    busy = everyone - sum(spent.get(name, 0.0) for name in _NO_WORK)
+    return max(0.0, busy - ours) / everyone if everyone > 0 else None
 
 
 def _stolen(before: dict[str, float], after: dict[str, float]) -> float | None:

@@ -15,6 +15,7 @@ __all__ = ["Crossing", "Speed", "best_by_batch", "crossings", "groups", "speeds"
 _UNSTEADY = 0.1  # half the width of an interval, of its median
 _THROTTLED = 1.15  # the slowest pulse over the fastest
 _STOLEN = 0.02
+_TAKEN = 0.03
 _BUSY = 0.5  # processes a core
 _OUTLYING = 0.05
 
@@ -120,6 +121,11 @@ def warnings(run: Run) -> list[str]:
         )
     if run.stolen is not None and run.stolen > _STOLEN:
         notes.append(f"the host of this virtual machine gave {run.stolen:.0%} of its CPUs' time to others")
+    if run.others is not None and run.others > _TAKEN:
+        notes.append(
+            f"other programs had {run.others:.0%} of the CPUs' time during this run, and who runs on several "
+            f"threads waits for the slowest: measure again when the machine is idle"
+        )
     pulses = run.pulses_s
     if pulses and max(pulses) > _THROTTLED * min(pulses):
         notes.append(

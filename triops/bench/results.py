@@ -167,8 +167,8 @@ class Run:
     interrupted: whether it was stopped by hand. settings: what was chosen. software: versions of triops and
     Python. machine: as `describe_machine` says. load_average: how many processes wanted a core in the minute
     before. stolen: the share of the CPUs' time that the machine under a virtual one gave to others, None where it
-    does not tell; others: the share that other programs on this machine had. left_out: each backend that cannot be
-    used here, with the reason.
+    does not tell; others: the share that other programs on this machine had. left_out: each backend that cannot
+    be used here, with the reason.
     """
 
     started: str

@@ -75,6 +75,7 @@ class _Compiler:
             answer = self._process.ask("compile", limit_s=_LIMIT_S, suite=job.case.suite, name=job.case.name,
                                        shape=list(job.shape), dtype=job.dtype)  # fmt: skip
         except WorkerDied:
+            self.stop()
             self._process = None
             return 0
         compiled: int = answer.get("compiled", 0)

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks ops`, `train`, `spacy`."""
+"""The command line: `python -m benchmarks ops`, `train`, `spacy`, `pyperf`."""
 
 from __future__ import annotations
 
@@ -106,6 +106,22 @@ def spacy(
     from benchmarks.spacy.run import run_spacy
 
     sys.exit(0 if run_spacy(contains or [], quick=quick, json_file=json_file) else 1)
+
+
+@app.command()
+def pyperf(
+    contains: Filter = None,
+    backend: Annotated[str, typer.Option(metavar="NAME", help="numpy, or jax, on the CPU.")] = "numpy",
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often both measure each call.")] = 8,
+    json_file: JsonFile = None,
+) -> None:
+    """What `triops bench run` measures beside what pyperf measures of the same calls. Exit status: 1 where they
+    differ with certainty, 2 for wrong input."""
+    try:
+        from benchmarks.with_pyperf.run import run_pyperf
+    except ImportError as error:
+        raise typer.BadParameter(f"this needs pyperf: pip install 'triops[dev]' ({error})") from error
+    sys.exit(0 if run_pyperf(contains or [], backend, rounds, json_file) else 1)
 
 
 def _limit_threads(count: int) -> None:

@@ -20,11 +20,18 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="One model for NumPy, CuPy and JAX: what works on this machine, and how fast.",
 )
 app.add_typer(bench, name="bench")
 
 _WRONG_INPUT = 2
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import triops
+
+        typer.echo(f"triops {triops.__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -35,6 +42,15 @@ def main() -> None:
     except TriopsError as error:
         typer.echo(f"triops: {' '.join(str(error).split())}", err=True)
         sys.exit(_WRONG_INPUT)
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """One model for NumPy, CuPy and JAX: what works on this machine, and how fast."""
 
 
 @app.command()

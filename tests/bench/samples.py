@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from triops.bench.ceilings import Ceilings
-from triops.bench.results import Row, Run, Target, TurnTimes
+from triops.bench.results import Ahead, Row, Run, Target, TurnTimes
 
 __all__ = ["RELU", "RUN", "drawn", "row", "timed", "turn"]
 
@@ -42,14 +42,20 @@ MACHINE: dict[str, Any] = {
 }
 
 
-def turn(seconds: float, process: int = 0, *, steady: bool = True, outliers: int = 0) -> TurnTimes:
-    return TurnTimes(seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, process)
+def turn(
+    seconds: float, process: int = 0, *, steady: bool = True, outliers: int = 0, pulse: float = 1e-3
+) -> TurnTimes:
+    return TurnTimes(
+        seconds, seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, 5, outliers, steady, pulse, process
+    )
 
 
-def drawn(seconds: float, seed: int, turns: int = 9, noise: float = 0.03) -> tuple[TurnTimes, ...]:
+def drawn(
+    seconds: float, seed: int, turns: int = 9, noise: float = 0.03, pulse: float = 1e-3
+) -> tuple[TurnTimes, ...]:
     """Turns of about that time, scattered as on a quiet machine."""
     random = Random(seed)
-    return tuple(turn(seconds * random.lognormvariate(0, noise), i // 3) for i in range(turns))
+    return tuple(turn(seconds * random.lognormvariate(0, noise), i // 3, pulse=pulse) for i in range(turns))
 
 
 def row(case: str, seconds: float, seed: int = 0, **changes: Any) -> Row:
@@ -81,14 +87,15 @@ RELU = row("relu", 1e-4)
 CEILINGS = Ceilings({2**20: 4e10, 2**28: 1e10}, {"float32": 2e11}, 1e-6)
 RUN = Run(
     started="2026-01-02T03:04:05+00:00",
+    ahead=Ahead(63, 24.5),
     seconds=60.5,
     interrupted=False,
     settings=SETTINGS,
     software={"triops": "0.1.0", "python": "3.11.7"},
     machine=MACHINE,
     load_average=0.1,
-    pulse_s=(1e-3, 1.01e-3),
     stolen=0.001,
+    others=0.002,
     left_out={"cupy": "it needs a GPU: pip install 'triops[cupy-cuda13x]'"},
     targets=(
         Target("numpy", "cpu:0", {"numpy": "2.0"}, 0.2, "unavailable: no RAPL counter", CEILINGS),
@@ -112,7 +119,7 @@ def timed(name: str, factor: float, seed: int) -> Run:
         replace(
             each,
             turns=tuple(
-                replace(one, median_s=factor * one.median_s * Random(seed + 7 * i + j).lognormvariate(0, 0.03))
+                replace(one, mean_s=factor * one.mean_s * Random(seed + 7 * i + j).lognormvariate(0, 0.03))
                 for j, one in enumerate(each.turns)
             ),
         )

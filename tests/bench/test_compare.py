@@ -35,6 +35,26 @@ def test_fifteen_percent_are_found(factor: float, verdict: str) -> None:
     assert other.means[0].speed == pytest.approx(1 / factor, rel=0.01)
 
 
+def test_a_cpu_that_others_slow_down_is_no_difference() -> None:
+    ones = of(*(row(f"case{i}", 1e-4, 2 * i) for i in range(100)), name="a")
+    taken = [drawn(1.4e-4, 2 * i + 1, pulse=1.4e-3) for i in range(100)]
+    others = of(*(row(f"case{i}", 1.0, turns=turns) for i, turns in enumerate(taken)), name="b")
+    comparison = compare([ones, others])
+    (other,) = comparison.others
+    assert {pair.verdict for pair in other.pairs} == {"no difference"}
+    assert comparison.below(0.95) == []
+    assert "the CPU itself ran at 0.71 times its speed in the baseline" in to_markdown(comparison)
+    # What is slower beside the CPU, too, is found.
+    slow = [drawn(1.15 * 1.4e-4, 2 * i + 1, pulse=1.4e-3) for i in range(100)]
+    slower = of(*(row(f"case{i}", 1.0, turns=turns) for i, turns in enumerate(slow)), name="b")
+    (other,) = compare([ones, slower]).others
+    assert sum(pair.verdict == "slower" for pair in other.pairs) >= 95
+    # Another CPU has a speed of its own.
+    another = replace(others, machine=RUN.machine | {"cpu": RUN.machine["cpu"] | {"model": "Another"}})
+    (other,) = compare([ones, another]).others
+    assert {pair.verdict for pair in other.pairs} == {"slower"}
+
+
 def test_a_gate_names_what_is_certainly_slower_and_what_is_lost() -> None:
     slow = timed("slow", 1.3, 50)
     reasons = compare([RUN, slow]).below(0.95)

@@ -28,7 +28,7 @@ def test_the_schema_is_one_and_describes_what_is_written() -> None:
 
 
 def test_what_follows_from_the_turns() -> None:
-    assert RELU.median_s == sorted(RELU.medians)[4]
+    assert RELU.median_s == sorted(RELU.times)[4]
     assert RELU.share == pytest.approx(0.4, rel=0.1)
     assert not RELU.wrong
     assert replace(RELU, difference=1.0).wrong
@@ -47,11 +47,11 @@ def test_numbers_that_json_lacks_are_refused() -> None:
         ("", "no JSON"),
         ("[]", "not a benchmark's results"),
         ("{}", "not a benchmark's results"),
-        ('{"format": 1}', "have format 1, this triops reads 2"),
-        ('{"format": 2}', "damaged: .* required property"),
-        ('{"format": 2, "rows": [1]}', "damaged"),
+        ('{"format": 2}', "have format 2, this triops reads 3"),
+        ('{"format": 3}', "damaged: .* required property"),
+        ('{"format": 3, "rows": [1]}', "damaged"),
         (to_json(RUN).replace('"case"', '"cage"'), r"damaged: .* in rows\[\d\]"),
-        (to_json(RUN).replace('"median_s": 0', '"median_s": -0'), r"damaged: .* in rows\[\d\]"),
+        (to_json(RUN).replace('"mean_s": 0', '"mean_s": -0'), r"damaged: .* in rows\[\d\]"),
         (to_json(RUN)[: len(to_json(RUN)) // 2], "no JSON"),
     ],
 )

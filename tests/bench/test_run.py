@@ -64,7 +64,7 @@ def test_a_run_of_every_suite(plan: Plan) -> None:
     assert target.ceilings is not None
     assert target.ceilings.gemm_flops_s["float32"] > 0
     assert found.machine["cpu"]["logical_cores"] >= 1
-    assert len(found.pulse_s) == found.settings["turns"]
+    assert len(found.pulses_s) == found.settings["turns"]
     assert {turn.process for row in found.rows for turn in row.turns} == {0}
 
 

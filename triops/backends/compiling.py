@@ -1,4 +1,5 @@
-"""How many seconds frameworks have spent compiling in this process, as they report it themselves."""
+"""What was compiled in this process: how many seconds frameworks have spent on it, as they report it themselves,
+and how many kernels came of it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["compile_seconds"]
+__all__ = ["compile_seconds", "kernels_compiled"]
 
 # Tracing is left out: a program's time has those of the programs inside it in it, and would be counted twice.
 _XLA_EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
@@ -22,6 +23,15 @@ def compile_seconds() -> float:
         listener = _numba_listener()
         heard += listener.duration if listener.done else 0.0
     return heard
+
+
+def kernels_compiled() -> int:
+    """How many kernels for the CPU this process has compiled, since they were not on disk."""
+    if "numba" not in sys.modules:
+        return 0
+    from triops.backends.numpy.compiled.jit import count_compiled
+
+    return count_compiled()[1]
 
 
 @cache

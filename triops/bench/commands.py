@@ -62,6 +62,7 @@ def bench_run(
 
     Exit status: 0, or 1 where something failed or is wrong, 130 after Ctrl-C, which keeps what is done.
     """
+    from triops.bench.ahead import compile_ahead
     from triops.bench.process import check_threads
     from triops.bench.progress import show_progress
     from triops.bench.results import to_json
@@ -87,8 +88,10 @@ def bench_run(
         return
     check_threads(threads)
     plan = look_around(_split(backend), _split(device), threads, host_name=host_name)
-    with show_progress(_console(stderr=True)) as progress:
-        found = run(settings, plan, progress)
+    with show_progress(_console(stderr=True), "cases") as progress:
+        ahead = compile_ahead(settings, plan, progress)
+    with show_progress(_console(stderr=True), "turns") as progress:
+        found = run(settings, plan, progress, ahead)
     print_run(_console(), found)
     if output is not None:
         write_text(output, to_json(found))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from triops.bench.results import Row, Run
 from triops.bench.stats import Interval, geometric_mean, ratio_interval
@@ -14,31 +15,42 @@ from triops.errors import ArgumentError
 
 __all__ = ["Comparison", "Mean", "Other", "Pair", "compare"]
 
+_SAME = "no difference"
+_OF_A_CPU = ("model", "architecture", "physical_cores", "logical_cores", "caches", "instruction_sets")
+
 Key = tuple[str, str, str, tuple[int, ...], str, str]
 
 
 @dataclass(frozen=True)
 class Pair:
     """A case in the baseline and in another run. speed: how many times as fast the other one is; interval: what
-    is known of that, None where there are too few turns. verdict: "faster", "slower", "no difference", or "too
-    few turns"."""
+    is known of that, None where there are too few turns. paced: the same speed and interval with each turn's time
+    beside that of the same piece of Python, where both ran on one kind of CPU. verdict: "faster", "slower", "no
+    difference", or "too few turns"."""
 
     base: Row
     other: Row
     speed: float
     interval: Interval | None
+    paced: tuple[float, Interval | None] | None
     verdict: str
+
+    def surely_below(self, speed: float) -> bool:
+        """Whether it has less than that speed with certainty, and not because the CPU ran slower."""
+        known = [self.interval, *([self.paced[1]] if self.paced is not None else [])]
+        return all(interval is not None and interval[1] < speed for interval in known)
 
 
 @dataclass(frozen=True)
 class Mean:
     """The geometric mean of the speeds of so many cases of a suite on a backend, and its interval, as far as
-    their own intervals tell."""
+    their own intervals tell; paced: the same of paced speeds."""
 
     suite: str
     where: str
     speed: float
     interval: Interval | None
+    paced: float | None
     cases: int
 
 
@@ -52,6 +64,7 @@ class Other:
     means: tuple[Mean, ...]
     refused: tuple[str, ...]
     lost: tuple[str, ...]  # of these, what the baseline could, and this run failed in
+    cpu_speed: float | None  # how many times as fast a CPU of the same kind was, by the same piece of Python
 
 
 @dataclass(frozen=True)
@@ -76,13 +89,13 @@ class Comparison:
                 f"{other.run.name}: {pair.other.title} on {pair.other.where} has {pair.speed:.2f} of "
                 f"the baseline's speed, {pair.interval[1]:.2f} at most"
                 for pair in other.pairs
-                if pair.interval is not None and pair.interval[1] < speed
+                if pair.interval is not None and pair.surely_below(speed)
             ]
             reasons += [
                 f"{other.run.name}: {mean.suite} on {mean.where} has {mean.speed:.2f} of the baseline's speed "
                 f"in the geometric mean"
                 for mean in other.means
-                if mean.speed < speed
+                if max(mean.speed, mean.paced or 0.0) < speed
             ]
             reasons += [f"{other.run.name}: {line}" for line in other.lost]
         return reasons
@@ -91,9 +104,11 @@ class Comparison:
 def compare(runs: Sequence[Run], baseline: str | None = None, tolerance: float = 0.05) -> Comparison:
     """Put runs beside the baseline: the one of that file or name, or the first.
 
-    A difference counts where 1 is outside of the ratio's interval, and the ratio beyond `tolerance`. Cases are
-    compared where suite, name, version, shape, dtype, backend and device are the same, and both results are
-    right. Raises ArgumentError where there are fewer than two runs, no such baseline, or nothing to compare.
+    A difference counts where 1 is outside of the ratio's interval, and the ratio beyond `tolerance`; on one kind
+    of CPU, where that also holds beside the speed of the CPU itself, some of which heat, or others on the same
+    computer, may have taken. Cases are compared where suite, name, version, shape, dtype, backend and device are
+    the same, and both results are right. Raises ArgumentError where there are fewer than two runs, no such
+    baseline, or nothing to compare.
     """
     if len(runs) < 2:
         raise ArgumentError(f"compare takes two files or more, got {len(runs)}")
@@ -110,13 +125,14 @@ def compare(runs: Sequence[Run], baseline: str | None = None, tolerance: float =
 
 
 def _beside(base: Run, run: Run, tolerance: float) -> Other:
+    cpu_speed = _cpu_speed(base, run)
     ours, theirs = ({_key(row): row for row in each.rows} for each in (base, run))
     pairs, refused, lost = [], [], []
     for key, one in ours.items():
         other = theirs.get(key)
         reason = _absence(one, run) if other is None else _refusal(one, other)
         if reason is None and other is not None:
-            pairs.append(_pair(one, other, tolerance))
+            pairs.append(_pair(one, other, tolerance, cpu_speed is not None))
             continue
         line = f"{one.title} on {one.where}: {reason}"
         refused.append(line)
@@ -125,20 +141,35 @@ def _beside(base: Run, run: Run, tolerance: float) -> Other:
     refused += [
         f"{row.title} on {row.where}: {_absence(row, base)}" for key, row in theirs.items() if key not in ours
     ]
-    return Other(run, tuple(pairs), tuple(_means(pairs)), tuple(refused), tuple(lost))
+    return Other(run, tuple(pairs), tuple(_means(pairs)), tuple(refused), tuple(lost), cpu_speed)
 
 
-def _pair(base: Row, other: Row, tolerance: float) -> Pair:
-    speed, interval = ratio_interval(other.medians, base.medians)
+def _pair(base: Row, other: Row, tolerance: float, one_cpu: bool) -> Pair:
+    speed, interval = ratio_interval(other.times, base.times)
+    verdict, paced = _verdict(speed, interval, tolerance), None
+    if one_cpu and base.device.startswith("cpu"):
+        paced = ratio_interval(other.paced, base.paced)
+        if verdict != _verdict(*paced, tolerance):
+            verdict = _SAME
+    return Pair(base, other, speed, interval, paced, verdict)
+
+
+def _verdict(speed: float, interval: Interval | None, tolerance: float) -> str:
     if interval is None:
-        verdict = "too few turns"
-    elif interval[0] > 1 and speed > 1 + tolerance:
-        verdict = "faster"
-    elif interval[1] < 1 and speed < 1 / (1 + tolerance):
-        verdict = "slower"
-    else:
-        verdict = "no difference"
-    return Pair(base, other, speed, interval, verdict)
+        return "too few turns"
+    if interval[0] > 1 and speed > 1 + tolerance:
+        return "faster"
+    if interval[1] < 1 and speed < 1 / (1 + tolerance):
+        return "slower"
+    return _SAME
+
+
+def _cpu_speed(base: Run, run: Run) -> float | None:
+    """How many times as fast the CPU itself was as in the baseline, None where it is another one."""
+    one, other = base.machine["cpu"], run.machine["cpu"]
+    if any(one.get(name) != other.get(name) for name in _OF_A_CPU) or not (base.pulses_s and run.pulses_s):
+        return None
+    return median(base.pulses_s) / median(run.pulses_s)
 
 
 def _means(pairs: Sequence[Pair]) -> list[Mean]:
@@ -146,7 +177,14 @@ def _means(pairs: Sequence[Pair]) -> list[Mean]:
     for pair in pairs:
         found.setdefault((pair.base.suite, pair.base.where), []).append(pair)
     return [
-        Mean(suite, where, geometric_mean(pair.speed for pair in group), _mean_interval(group), len(group))
+        Mean(
+            suite,
+            where,
+            geometric_mean(pair.speed for pair in group),
+            _mean_interval(group),
+            geometric_mean(paced) if (paced := [pair.paced[0] for pair in group if pair.paced]) else None,
+            len(group),
+        )
         for (suite, where), group in found.items()
     ]
 

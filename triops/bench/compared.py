@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
@@ -101,6 +102,11 @@ def _notes(other: Other, comparison: Comparison) -> Iterable[str]:
         f"speed: times the baseline's, above 1 is faster; interval: with {CONFIDENCE:.0%}; no difference: the "
         f"interval holds 1, or the speed is within {comparison.tolerance:.0%} of it"
     )
+    if other.cpu_speed is not None and abs(math.log(other.cpu_speed)) > math.log1p(comparison.tolerance):
+        yield (
+            f"the CPU itself ran at {other.cpu_speed:.2f} times its speed in the baseline, by the same piece of "
+            f"Python: what that explains counts as no difference"
+        )
     counts: dict[str, int] = {}
     for pair in other.pairs:
         counts[pair.verdict] = counts.get(pair.verdict, 0) + 1

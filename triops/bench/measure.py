@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -16,15 +17,16 @@ from triops.models.trees import leaves
 from triops.ops import Ops
 from triops.ops.base import is_float
 
-__all__ = ["measure_turn"]
+__all__ = ["listed", "measure_turn", "waiting"]
 
-_COPIES = 3
+_REPEATED = 3
+_COUNTED = 50_000
 
 
 def measure_turn(case: Case, ops: Ops, dtype: str, shape: Shape, pace: Pace, *, first: bool) -> dict[str, Any]:
     """A turn's samples, in seconds a call; with `first`, what is measured and checked once in a process, too."""
     work = case.start(ops, dtype, shape)
-    once = _waiting(ops, work.call)
+    once = waiting(ops, work.call)
     found = _first_call(ops, work, dtype, once) if first else {}
     meter, _ = energy_meter(ops.backend.device.kind, ops.backend.device.index)
     calls = 0
@@ -40,9 +42,10 @@ def measure_turn(case: Case, ops: Ops, dtype: str, shape: Shape, pace: Pace, *, 
         calls += count
         return seconds / count
 
+    pulse_s = _pulse()
     joules = meter() if meter else 0.0
     turn = take_turn(sample, pace, singly=work.renew is not None)
-    found["turn"] = _summary(turn)
+    found["turn"] = _summary(turn) | {"pulse_s": (pulse_s + _pulse()) / 2}
     if meter:
         found["energy_j"] = (meter() - joules) / calls
     return found
@@ -53,6 +56,7 @@ def _summary(turn: Turn) -> dict[str, Any]:
     seconds = spread(turn.seconds)
     assert seconds is not None
     return {
+        "mean_s": fmean(turn.seconds),
         "median_s": seconds.median_s,
         "lower_quartile_s": seconds.lower_quartile_s,
         "upper_quartile_s": seconds.upper_quartile_s,
@@ -72,7 +76,7 @@ def _first_call(ops: Ops, work: Work, dtype: str, once: Callable[[], Any]) -> di
     compile_s = compile_seconds() - compiled
     if work.renew is not None:
         work.renew()
-    result = _listed(work.call())
+    result = listed(work.call())
     ops.synchronize(*result)
     to_host_s = _least(lambda: [ops.to_numpy(array).copy() for array in result])
     outputs = work.outputs()
@@ -90,15 +94,16 @@ def _first_call(ops: Ops, work: Work, dtype: str, once: Callable[[], Any]) -> di
     }
 
 
-def _waiting(ops: Ops, call: Callable[[], Any]) -> Callable[[], Any]:
+def waiting(ops: Ops, call: Callable[[], Any]) -> Callable[[], Any]:
     """A call that returns when its result is there. A backend that is always in step has nothing to wait for, and
     its shortest calls take less than to ask."""
     if type(ops.backend).synchronize is Backend.synchronize:
         return call
-    return lambda: ops.synchronize(*_listed(call()))
+    return lambda: ops.synchronize(*listed(call()))
 
 
-def _listed(result: Any) -> list[Any]:
+def listed(result: Any) -> list[Any]:
+    """The arrays in what a case's call returns."""
     return [array for array in leaves(result) if hasattr(array, "shape")]
 
 
@@ -107,9 +112,14 @@ def _placed(ops: Ops, inputs: Sequence[Any], dtype: str) -> list[Any]:
     return [ops.asarray(array.copy(), dtype if is_float(array.dtype) else array.dtype) for array in inputs]
 
 
+def _pulse() -> float:
+    """The least seconds of a piece of Python that is always the same."""
+    return _least(lambda: sum(range(_COUNTED)))
+
+
 def _least(work: Callable[[], object]) -> float:
     times = []
-    for _ in range(_COPIES):
+    for _ in range(_REPEATED):
         start = perf_counter()
         work()
         times.append(perf_counter() - start)

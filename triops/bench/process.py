@@ -32,17 +32,19 @@ class WorkerDied(Exception):
 
 class WorkerProcess:
     """A fresh process of `triops.bench.worker`. threads: to how many it is limited, None for no limit but the
-    machine's. Libraries read such limits when they are loaded, and so they are set before there is a process."""
+    machine's. Libraries read such limits when they are loaded, and so they are set before there is a process.
+    pinned: keep it to as many cores, too."""
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, *, pinned: bool = True) -> None:
         environment = dict(os.environ)
         if threads is not None:
             environment |= dict.fromkeys(THREAD_SETTINGS, str(threads))
         # A GPU is shared by those that measure it.
         environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        cores = [str(threads)] if threads is not None and pinned else []
         self._stderr = TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "triops.bench.worker", *([str(threads)] if threads is not None else [])],
+            [sys.executable, "-m", "triops.bench.worker", *cores],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

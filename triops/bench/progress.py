@@ -12,18 +12,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 __all__ = ["show_progress", "show_warmup"]
 
 _REFRESH_S = 0.2
-_TELLING = 0.05  # less than that is mostly compilation, and says nothing of what is left
+_TELLING = 0.25  # less than that is mostly compilation, and says nothing of what is left
 
 
 @contextmanager
-def show_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A function for `run` to call before each turn with what is measured, the turns done, and all of them."""
+def show_progress(console: Console, counted: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A function to call with what is done now, how many turns, or other things that are counted, are done, and
+    all of them."""
     if not console.is_terminal:
         yield _lines(console)
         return
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-        TextColumn("turns, left"), TimeRemainingColumn(),
+        TextColumn(f"{counted}, left"), TimeRemainingColumn(),
     )  # fmt: skip
     # Rich's own thread would redraw in the middle of a turn that is being timed; this redraws between turns.
     with Progress(*columns, console=console, auto_refresh=False, expand=True, transient=True) as progress:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,17 +17,29 @@ from triops.bench.extras import load_extra
 from triops.bench.stats import median_interval
 from triops.errors import ArgumentError, LoadError
 
-__all__ = ["FORMAT", "Row", "Run", "Target", "TurnTimes", "from_json", "read_run", "run_schema", "to_json"]
+__all__ = [
+    "FORMAT",
+    "Ahead",
+    "Row",
+    "Run",
+    "Target",
+    "TurnTimes",
+    "from_json",
+    "read_run",
+    "run_schema",
+    "to_json",
+]
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """One turn of a case: quartiles and the least of its samples, each the mean of `calls` calls; how many of
-    them were outliers; whether it was steady before they were taken; and in which fresh process it was, from
-    0."""
+    """One turn of a case: the mean, the quartiles and the least of its samples, each the mean of `calls` calls;
+    how many of them were outliers; whether it was steady before they were taken; what the same piece of Python
+    took at that time, by which a CPU that slows down is known; and in which fresh process it was, from 0."""
 
+    mean_s: float
     median_s: float
     lower_quartile_s: float
     upper_quartile_s: float
@@ -35,6 +48,7 @@ class TurnTimes:
     calls: int
     outliers: int
     steady: bool
+    pulse_s: float
     process: int
 
 
@@ -83,19 +97,24 @@ class Row:
         return f"{self.case} {'x'.join(map(str, self.shape))} {self.dtype}"
 
     @property
-    def medians(self) -> list[float]:
-        """Each turn's median time."""
-        return [turn.median_s for turn in self.turns]
+    def times(self) -> list[float]:
+        """Each turn's time of a call: the mean, which is what many calls take together."""
+        return [turn.mean_s for turn in self.turns]
+
+    @property
+    def paced(self) -> list[float]:
+        """Each turn's time beside that of the same piece of Python, without unit."""
+        return [turn.mean_s / turn.pulse_s for turn in self.turns]
 
     @property
     def median_s(self) -> float | None:
-        """The median of the turns'."""
-        return median(self.medians) if self.turns else None
+        """The median of the turns' times."""
+        return median(self.times) if self.turns else None
 
     @property
     def interval_s(self) -> tuple[float, float] | None:
         """What lies around the median, with the confidence of `triops.bench.stats`."""
-        return median_interval(self.medians)
+        return median_interval(self.times)
 
     @property
     def share(self) -> float | None:
@@ -133,30 +152,45 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What was compiled before the clock started, and stays on disk: so many kernels, in so many seconds."""
+
+    kernels: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything that one `triops bench run` measured.
 
-    started: the time in UTC; seconds: how long it took; interrupted: whether it was stopped by hand. settings:
-    what was chosen. software: versions of triops and Python. machine: as `describe_machine` says. load_average:
-    how many processes wanted a core in the minute before. pulse_s: the time that the same piece of Python took in
-    the course of the run, by which a CPU that slows down is known. stolen: the share of the CPUs' time that the
-    machine under a virtual one gave to others, None where it does not tell. left_out: each backend that cannot be
-    used here, with the reason.
+    started: the time in UTC; ahead: what was compiled before; seconds: how long it took from then on;
+    interrupted: whether it was stopped by hand. settings: what was chosen. software: versions of triops and
+    Python. machine: as `describe_machine` says. load_average: how many processes wanted a core in the minute
+    before. stolen: the share of the CPUs' time that the machine under a virtual one gave to others, None where it
+    does not tell; others: the share that other programs on this machine had. left_out: each backend that cannot
+    be used here, with the reason.
     """
 
     started: str
+    ahead: Ahead
     seconds: float
     interrupted: bool
     settings: dict[str, Any]
     software: dict[str, str]
     machine: dict[str, Any]
     load_average: float
-    pulse_s: tuple[float, ...]
     stolen: float | None
+    others: float | None
     left_out: dict[str, str]
     targets: tuple[Target, ...]
     rows: tuple[Row, ...]
     name: str = ""  # that of the file it was read from, which is not written in it
+
+    @property
+    def pulses_s(self) -> list[float]:
+        """What the same piece of Python took in each round of turns."""
+        rounds = zip_longest(*(row.turns for row in self.rows))
+        return [median(turn.pulse_s for turn in turns if turn is not None) for turns in rounds]
 
 
 def to_json(run: Run) -> str:
@@ -194,7 +228,7 @@ def from_json(text: str) -> Run:
     _validate(content)
     rows = tuple(_row(row) for row in content.pop("rows"))
     targets = tuple(_target(target) for target in content.pop("targets"))
-    return Run(rows=rows, targets=targets, **content | {"pulse_s": tuple(content["pulse_s"])})
+    return Run(rows=rows, targets=targets, ahead=Ahead(**content.pop("ahead")), **content)
 
 
 def read_run(path: Path) -> Run:

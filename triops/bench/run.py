@@ -3,12 +3,13 @@ that slows down slows all of them. This process measures nothing, and loads no f
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 import triops
@@ -16,15 +17,18 @@ from triops.bench.cases.case import tolerance_in
 from triops.bench.ceilings import Ceilings, best_of
 from triops.bench.machine import cpu_times, load_average
 from triops.bench.process import WorkerDied, WorkerProcess
-from triops.bench.results import Row, Run, Target, TurnTimes
+from triops.bench.results import Ahead, Row, Run, Target, TurnTimes
 from triops.bench.settings import Job, Settings
 from triops.errors import BackendUnavailable
 
-__all__ = ["Plan", "look_around", "run"]
+__all__ = ["Plan", "Progress", "look_around", "run"]
 
+_NOTHING = Ahead()
 _LOOK_LIMIT_S = 300
 _LOAD_LIMIT_S = 300
 _TURN_LIMIT_S = 300
+
+_NO_WORK = ("idle", "iowait", "steal")
 
 Progress = Callable[[str, int, int], None]
 
@@ -63,19 +67,18 @@ def look_around(
     return Plan(targets, found["left_out"], found["machine"])
 
 
-def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
+def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTHING) -> Run:
     """Measure every job on every target.
 
-    progress: is called before each turn with what is measured, the turns done, and all turns. A case that raises,
-    or whose process dies or hangs, gets a row with the reason, and the others go on. Ctrl-C ends the run and
-    keeps what was measured by then.
+    ahead: what `compile_ahead` did. progress: is called before each turn with what is measured, the turns done,
+    and all turns. A case that raises, or whose process dies or hangs, gets a row with the reason, and the others
+    go on. Ctrl-C ends the run and keeps what was measured by then.
     """
     jobs = settings.jobs()
     started, clock, load = datetime.now(UTC), monotonic(), load_average()
-    before = cpu_times()
+    before, ours = cpu_times(), _own_cpu_s()
     contestants = [_Contestant(target, settings, jobs) for target in plan.targets]
     total = settings.pace.turns * len(jobs) * len(contestants)
-    pulse: list[float] = []
     done = 0
     interrupted = False
     try:
@@ -84,7 +87,6 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
                 for contestant in contestants:
                     progress(f"loading {contestant.target.where}", done, total)
                     contestant.start_afresh()
-            pulse.append(_pulse())
             for number, job in enumerate(jobs):
                 # Back and forth, so that none always comes after the same other one.
                 for contestant in contestants[:: -1 if turn % 2 else 1]:
@@ -97,16 +99,18 @@ def run(settings: Settings, plan: Plan, progress: Progress) -> Run:
         for contestant in contestants:
             contestant.stop()
     targets = [contestant.target for contestant in contestants]
+    after, ours = cpu_times(), _own_cpu_s() - ours
     return Run(
         started=started.isoformat(timespec="seconds"),
+        ahead=ahead,
         seconds=round(monotonic() - clock, 1),
         interrupted=interrupted,
         settings=settings.record(),
         software={"triops": triops.__version__, "python": platform.python_version()},
         machine=plan.machine,
         load_average=load,
-        pulse_s=tuple(pulse),
-        stolen=_stolen(before, cpu_times()),
+        stolen=_stolen(before, after),
+        others=_others(before, after, ours),
         left_out=plan.left_out,
         targets=tuple(targets),
         rows=_with_ceilings([c.rows[i].row() for i in range(len(jobs)) for c in contestants], targets),
@@ -234,14 +238,20 @@ def _with_ceilings(rows: Sequence[Row], targets: Sequence[Target]) -> tuple[Row,
     )
 
 
-def _pulse() -> float:
-    """The least seconds of a piece of Python that is always the same."""
-    times = []
-    for _ in range(5):
-        start = perf_counter()
-        sum(range(100_000))
-        times.append(perf_counter() - start)
-    return min(times)
+def _own_cpu_s() -> float:
+    """Seconds of the CPUs that this process has had, and those that it started and that have ended; the system of
+    Windows does not tell of the latter."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _others(before: dict[str, float], after: dict[str, float], ours: float) -> float | None:
+    if os.name == "nt":
+        return None
+    spent = {name: after[name] - before[name] for name in after}
+    everyone = sum(spent.values())
+    busy = everyone - sum(spent.get(name, 0.0) for name in _NO_WORK)
+    return max(0.0, busy - ours) / everyone if everyone > 0 else None
 
 
 def _stolen(before: dict[str, float], after: dict[str, float]) -> float | None:

@@ -17,7 +17,7 @@ __all__ = ["Job", "Settings"]
 # Six turns are the least whose lowest and highest hold the median with 95%. Each process lays out memory in its
 # own way, and some are luckier: a number that divides the turns.
 _FULL, _FULL_PROCESSES = Pace(turns=12, warm_s=0.04, turn_s=0.03, samples=3), 3
-_QUICK, _QUICK_PROCESSES = Pace(turns=6, warm_s=0.012, turn_s=0.006, samples=2), 1
+_QUICK, _QUICK_PROCESSES = Pace(turns=6, warm_s=0.02, turn_s=0.02, samples=2), 1
 _BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
 
 

@@ -13,8 +13,9 @@ from triops.bench.stats import geometric_mean, ratio_interval
 __all__ = ["Crossing", "Speed", "best_by_batch", "crossings", "groups", "speeds", "warnings"]
 
 _UNSTEADY = 0.1  # half the width of an interval, of its median
-_THROTTLED = 1.15  # the slowest pulse over the first
+_THROTTLED = 1.15  # the slowest pulse over the fastest
 _STOLEN = 0.02
+_TAKEN = 0.03
 _BUSY = 0.5  # processes a core
 _OUTLYING = 0.05
 
@@ -120,10 +121,16 @@ def warnings(run: Run) -> list[str]:
         )
     if run.stolen is not None and run.stolen > _STOLEN:
         notes.append(f"the host of this virtual machine gave {run.stolen:.0%} of its CPUs' time to others")
-    if run.pulse_s and max(run.pulse_s) > _THROTTLED * min(run.pulse_s):
+    if run.others is not None and run.others > _TAKEN:
         notes.append(
-            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(run.pulse_s):.2f} "
-            f"to {1e3 * max(run.pulse_s):.2f} ms in the course of the run"
+            f"other programs had {run.others:.0%} of the CPUs' time during this run, and who runs on several "
+            f"threads waits for the slowest: measure again when the machine is idle"
+        )
+    pulses = run.pulses_s
+    if pulses and max(pulses) > _THROTTLED * min(pulses):
+        notes.append(
+            f"the CPU slowed down, or others used it: the same piece of Python took {1e3 * min(pulses):.2f} "
+            f"to {1e3 * max(pulses):.2f} ms in the course of the run"
         )
     timed = [row for row in run.rows if row.turns]
     wide = [row for row in timed if (width := _half_width(row)) is not None and width > _UNSTEADY]
@@ -131,7 +138,7 @@ def warnings(run: Run) -> list[str]:
         notes.append(f"{len(wide)} of {len(timed)} times are known to no better than 10% (the column +-)")
     if outlying := sum(row.outliers > _OUTLYING for row in timed):
         notes.append(
-            f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: medians ignore them"
+            f"{outlying} of {len(timed)} cases had outliers, over 5% of their samples: the means have them in"
         )
     if restless := sum(not all(turn.steady for turn in row.turns) for row in timed):
         notes.append(
@@ -147,7 +154,7 @@ def _half_width(row: Row) -> float | None:
 
 
 def _longer(one: Row, other: Row) -> bool:
-    _, interval = ratio_interval(one.medians, other.medians)
+    _, interval = ratio_interval(one.times, other.times)
     return interval is not None and interval[0] > 1
 
 
@@ -167,7 +174,7 @@ def _crossings(suite: str, one: str, ones: dict[int, Row], other: str, others: d
 
 
 def _lead(one: Row, other: Row) -> float:
-    estimate, interval = ratio_interval(other.medians, one.medians)
+    estimate, interval = ratio_interval(other.times, one.times)
     if interval is not None and interval[0] <= 1 <= interval[1]:
         return 0.0
     return math.log(estimate)

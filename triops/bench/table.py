@@ -137,11 +137,13 @@ def _advice(run: Run) -> Iterable[str]:
 
 
 def _notes(run: Run) -> Iterable[str]:
+    settings = run.settings
     yield (
-        f"first call: with all that is compiled for it; median: of {run.settings['turns']} turns in "
-        f"{run.settings['processes']} processes, once calls are steady; +-: half the interval that holds the "
-        f"median with {run.settings['confidence']:.0%}; x first: times the speed of the first backend; "
-        f"difference: from the formula in float64, {_WRONG} where that is too far"
+        f"first call: with all that is compiled for it; median: of {settings['turns']} turns in "
+        f"{settings['processes']} process{'es' * (settings['processes'] > 1)}, each the mean of its calls once "
+        f"these are steady; +-: half the interval that holds the median with {settings['confidence']:.0%}; "
+        f"x first: times the speed of the first backend; difference: from the formula in float64, "
+        f"{_WRONG} where that is too far"
     )
     for row in run.rows:
         if row.found:
@@ -151,6 +153,11 @@ def _notes(run: Run) -> Iterable[str]:
             )
             difference = "-" if row.difference is None else f"{row.difference:.1e}"
             yield f"{row.case} on {row.where}: {per_s}{found}, largest difference of a weight {difference}"
+    if run.ahead.kernels:
+        yield (
+            f"{run.ahead.kernels} kernels were not on disk: they were compiled before, in "
+            f"{run.ahead.seconds:.0f} s, which are in no time here, and stay there"
+        )
     for target in run.targets:
         if target.ceilings is not None:
             yield f"{target.where}: {_ceilings(target)}"

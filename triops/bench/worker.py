@@ -16,6 +16,8 @@ from typing import Any
 
 __all__ = ["Worker", "main", "one_line"]
 
+_CALLS_TO_COMPILE = 2  # a kernel's loop comes first, and then the threads around it
+
 
 def main() -> None:
     """Answer until stdin ends."""
@@ -57,7 +59,10 @@ class Worker:
         except TriopsError as error:
             return {"refused": error.message}
         return {
-            "targets": [{"backend": ops.name, "device": ops.device} for ops in everyone],
+            "targets": [
+                {"backend": ops.name, "device": ops.device, "versions": ops.backend.versions()}
+                for ops in everyone
+            ],
             "left_out": left_out,
             "machine": machine,
         }
@@ -81,10 +86,6 @@ class Worker:
             self._case = own_case(model)
         from triops.bench.energy import energy_meter
 
-        # What frameworks have loaded is no garbage: to look through it before every turn takes longer than a
-        # turn.
-        gc.collect()
-        gc.freeze()
         _, energy = energy_meter(ops.backend.device.kind, ops.backend.device.index)
         return {"versions": ops.backend.versions(), "load_s": load_s, "energy": energy}
 
@@ -94,6 +95,22 @@ class Worker:
 
         return asdict(measure_ceilings(self._ops, dtypes, quick))
 
+    def compile(self, suite: str, name: str, shape: list[int], dtype: str) -> dict[str, Any]:
+        """Call a case until all is compiled that it needs, and say how many kernels were not on disk."""
+        from triops.backends.compiling import kernels_compiled
+        from triops.bench.measure import listed
+
+        assert self._case is not None
+        _set_aside()
+        before = kernels_compiled()
+        work = self._case(suite, name).start(self._ops, dtype, tuple(shape))
+        for _ in range(_CALLS_TO_COMPILE):
+            if work.renew is not None:
+                work.renew()
+            self._ops.synchronize(*listed(work.call()))
+        work.outputs()
+        return {"compiled": kernels_compiled() - before}
+
     def turn(
         self, suite: str, name: str, shape: list[int], dtype: str, pace: dict[str, Any], first: bool
     ) -> dict[str, Any]:
@@ -102,6 +119,7 @@ class Worker:
         from triops.bench.timing import Pace
 
         assert self._case is not None
+        _set_aside()
         case = self._case(suite, name)
         return measure_turn(case, self._ops, dtype, tuple(shape), Pace(**pace), first=first)
 
@@ -109,6 +127,13 @@ class Worker:
 def one_line(error: BaseException) -> str:
     """An error's kind and message."""
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _set_aside() -> None:
+    """Collect what is garbage, and never look at the rest again: what frameworks have loaded and compiled is
+    none, and to search it before every turn takes ten times as long as the turn. No case is alive by now."""
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_to(cores: int) -> None:

@@ -21,8 +21,9 @@ class OpCase:
 
     inputs: of the shape's extents, NumPy arrays. call: takes ops and the inputs, and returns an array or several.
     flops: of the shape's extents. reads: the inputs that are read in full, None for all. moved: bytes, of the
-    shape's extents, where inputs and outputs are not it. consumes: a backend may change the inputs. compare: how
-    far results are from the references; up to `tolerance` is right.
+    shape's extents, where inputs and outputs are not it. consumes: a backend may change the inputs. carries: the
+    inputs whose places a call's outputs take for the next one, as an optimizer's do from step to step. compare:
+    how far results are from the references; up to `tolerance` is right.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OpCase:
     reads: tuple[int, ...] | None = None
     moved: Callable[..., int] | None = None
     consumes: bool = False
+    carries: tuple[int, ...] = ()
     tolerance: float = 1e-5
     compare: Callable[[Sequence[Any], Sequence[Any]], float] = compare_arrays
     version: int = 1
@@ -65,9 +67,15 @@ class OpCase:
             renew()
             return [widened(ops.to_numpy(array)) for array in listed(self.call(ops, *arrays))]
 
+        def step() -> list[Any]:
+            results = listed(self.call(ops, *arrays))
+            for place, result in zip(self.carries, results, strict=False):
+                arrays[place] = result
+            return results
+
         renew()
         return Work(
-            call=partial(_call, self.call, ops, arrays) if self.consumes else partial(self.call, ops, *arrays),
+            call=step if self.consumes else partial(self.call, ops, *arrays),
             inputs=inputs,
             outputs=outputs,
             references=references,
@@ -75,17 +83,13 @@ class OpCase:
             bytes_moved=lambda outputs: self.bytes_moved(shape, inputs, outputs, ITEM_SIZES[dtype]),
             flops=float(self.flops(*shape)),
             samples=shape[0],
-            renew=renew if self.consumes else None,
+            renew=renew if self.consumes and not self.carries else None,
         )
 
 
 def listed(outputs: Any) -> list[Any]:
     """An op's result as a list of arrays."""
     return list(outputs) if isinstance(outputs, tuple | list) else [outputs]
-
-
-def _call(call: Callable[..., Any], ops: Ops, arrays: Sequence[Any]) -> Any:
-    return call(ops, *arrays)
 
 
 def _placed(ops: Ops, array: Any, dtype: str) -> Any:

@@ -202,6 +202,8 @@ OTHERS = (
         lambda ops, W, dW: ops.sgd(W, dW, ADAM["learn_rate"]),
         flops=lambda *shape: 2 * shape[0] * shape[1],
         consumes=True,
+        carries=(0,),
+        version=2,
     ),
     OpCase(
         "adam",
@@ -210,6 +212,8 @@ OTHERS = (
         _adam,
         flops=lambda *shape: 14 * shape[0] * shape[1],
         consumes=True,
+        carries=(0, 2, 3),
+        version=2,
     ),
     OpCase(
         "clip_gradient",

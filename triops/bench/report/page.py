@@ -126,7 +126,7 @@ def _plots(plots: Sequence[Plot]) -> Iterable[str]:
         return
     yield "<section><h2>Plots</h2><div class=plots>"
     for plot in plots:
-        yield f"<figure>{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>"
+        yield f"<figure tabindex=0>{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>"
     yield "</div></section>"
 
 
@@ -134,7 +134,10 @@ def _machines(runs: Sequence[Run]) -> Iterable[str]:
     yield "<section><h2>Machines</h2>"
     for run in runs:
         yield f"<details{' open' * (len(runs) == 1)}><summary>{escape(run.name or 'this machine')}</summary>"
-        yield _definitions({**run.machine, "software": run.software, "left out": run.left_out})
+        found = {**run.machine, "software": run.software, "left out": run.left_out}
+        if run.ahead.kernels:
+            found["compiled before"] = f"{run.ahead.kernels} kernels in {run.ahead.seconds:.0f} s"
+        yield _definitions(found)
         for target in run.targets:
             yield f"<h4>{escape(target.where)}</h4>"
             ceilings = target.ceilings
@@ -176,4 +179,6 @@ def _value(value: Any) -> str:
         return escape(" ".join(map(str, value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return escape(f"{value:.3g}")
     return escape(f"{value:,}" if isinstance(value, int) else str(value))

@@ -71,6 +71,14 @@ class _Canvas:
         )  # fmt: skip
         self._names.append(name)
 
+    def legend_above(self, columns: int) -> None:
+        """The legend between title and plot, where it covers no bar."""
+        self.axes.legend(
+            fontsize=8, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderaxespad=0.0
+        )
+        self.axes.title.set_y(1.0)
+        self.axes.set_title(self.title, pad=20)
+
     def plot(self, number: int, caption: str) -> Plot:
         """The finished plot; `number` keeps its ids apart from those of others on the page."""
         file = StringIO()
@@ -188,7 +196,8 @@ def _bars(
             canvas.axes.text(x, value, f"{value:.2f}", ha="center", va="bottom", fontsize=8)
     canvas.axes.axhline(1, color=_INK, linewidth=1)
     canvas.axes.set_xticks(range(len(groups)), groups)
-    canvas.axes.legend(fontsize=8)
+    if len(series) > 1:
+        canvas.legend_above(len(series))
 
 
 def _batches(run: Run, suite: str, suffix: str) -> Captioned:
@@ -201,6 +210,9 @@ def _batches(run: Run, suite: str, suffix: str) -> Captioned:
         )  # fmt: skip
     canvas.axes.set_xscale("log", base=2)
     canvas.axes.set_yscale("log")
+    sizes = sorted({row.shape[0] for row in run.rows})
+    canvas.axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    canvas.axes.minorticks_off()
     canvas.axes.legend(fontsize=8)
     return canvas, "Where two lines cross, the other backend becomes the faster one."
 

@@ -106,7 +106,7 @@ def _number(value: float | None, text: str) -> Cell:
 
 
 def _seconds(seconds: float | None) -> Cell:
-    return _NONE if seconds is None else (duration(seconds), seconds)
+    return _NONE if seconds is None else (duration(seconds) if seconds else "0", seconds)
 
 
 def _share(share: float | None) -> Cell:
@@ -123,7 +123,11 @@ def _table(
     rows: Sequence[Sequence[Cell]],
     attributes: Sequence[dict[str, str]] | None = None,
 ) -> str:
-    head = "".join(f"<th scope=col><button type=button>{heading}</button></th>" for heading in headings)
+    numbers = [any(cells[i][1] is not None for cells in rows) for i in range(len(headings))]
+    head = "".join(
+        f"<th scope=col{' class=number' * number}><button type=button>{heading}</button></th>"
+        for heading, number in zip(headings, numbers, strict=True)
+    )
     body = []
     for cells, marks in zip(rows, attributes or [{}] * len(rows), strict=True):
         written = "".join(f' data-{name}="{escape(value)}"' for name, value in marks.items())

@@ -94,7 +94,11 @@ class JaxBackend(Backend):
                 data = as_host_array(data)
                 with jax.enable_x64(True):
                     # XLA may borrow aligned host memory; what the caller does to it later must not show here.
-                    data = jnp.array(data, dtype=dtype or data.dtype, copy=True)
+                    if dtype is None or data.dtype == dtype:
+                        # `jnp.array` would compile a program for each shape, to convert nothing.
+                        data = jax.device_put(data.copy())
+                    else:
+                        data = jnp.array(data, dtype=dtype, copy=True)
             elif dtype is not None:
                 data = data.astype(dtype)
             return data if data.devices() == {self._jax_device} else jax.device_put(data, self._jax_device)

@@ -13,7 +13,9 @@ from triops.models.model import Model
 __all__ = ["CompiledModel", "CompiledStep", "compile", "compile_step"]
 
 
-def compile(model: Model, *, fill: bool = True) -> CompiledModel:
+def compile(
+    model: Model, *, fill: bool = True, precision: str | None = None, eager: bool = False
+) -> CompiledModel:
     """The same model with a forward pass that is one program, and a backward pass that is one more.
 
     model: any Model; parameters, gradients, state and settings stay its own, so that training, saving and loading
@@ -32,11 +34,18 @@ def compile(model: Model, *, fill: bool = True) -> CompiledModel:
     first run: it names the layer, and what it does.
     """
     _check_model("compile", model)
-    return CompiledModel(model._model if isinstance(model, CompiledModel) else model, fill=fill)
+    inner = model._model if isinstance(model, CompiledModel) else model
+    return CompiledModel(inner, fill=fill, precision=precision, eager=eager)
 
 
 def compile_step(
-    model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any, *, fill: bool = True
+    model: Model,
+    loss: Callable[..., tuple[Any, Any]],
+    optimizer: Any,
+    *,
+    fill: bool = True,
+    precision: str | None = None,
+    eager: bool = False,
 ) -> CompiledStep:
     """A train step `loss = step(X, truths, drop=0.0)` as one program: forward, loss, backward, clipping and
     update.
@@ -57,7 +66,7 @@ def compile_step(
                 f"compile_step: {name} must be callable, got {type(argument).__name__}: give an object such as "
                 f"{'CategoricalCrossentropy()' if name == 'loss' else 'Adam()'}"
             )
-    return CompiledStep(model, loss, optimizer, fill=fill)
+    return CompiledStep(model, loss, optimizer, fill=fill, precision=precision, eager=eager)
 
 
 def _check_model(name: str, model: Any) -> None:

@@ -25,8 +25,13 @@ class Wrapper(Model):
     """A model that another library computes. A wrapper implements `run`; arrays become tensors and tensors
     arrays here."""
 
+    full_precision = True  # the library decides itself what it computes in
     library: ClassVar[str]  # what Bridge knows it by
     _bridge: Bridge
+
+    @property
+    def untraceable(self) -> str | None:
+        return None if self.library == "jax" else f"{self.library} computes it, and needs the values of its input"
 
     @abstractmethod
     def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:

@@ -16,7 +16,7 @@ __all__ = ["Precision", "Scale", "WideSums"]
 
 NAMES = ("bfloat16", "float16", "float32")
 GOOD_STEPS = 2000  # after which the scale is doubled, as PyTorch does it
-_FIRST, _LOWEST, _HIGHEST = 2.0**16, 2.0**-14, 2.0**24
+_FIRST, _LOWEST, _HIGHEST = 2.0**15, 2.0**-14, 2.0**24
 
 
 class Precision:

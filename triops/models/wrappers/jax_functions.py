@@ -39,7 +39,7 @@ class Functional:
         """The rate as the program takes it."""
         if drop is None:
             return None
-        return Fixed(drop) if self.fixed else np.float32(drop)
+        return Fixed(drop) if self.fixed else drop.astype("float32") if hasattr(drop, "astype") else np.float32(drop)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def compile(
     has its own. What changes in between, as attrs, layers or the dtype, is compiled anew. On backends without a
     compiler the passes run as they do otherwise.
 
-    precision: "bfloat16" or "float16" for what is computed in it; parameters, gradients, and the arrays that go in
-    and out stay float32, and so does what half precision is too coarse for: embeddings, layer normalisation,
+    precision: "bfloat16" or "float16" for what is computed in it; parameters, gradients, and the arrays that go
+    in and out stay float32, and so does what half precision is too coarse for: embeddings, layer normalisation,
     softmax, and sums over sequences. The gradients of float16 are scaled on their way back, by
     `compiled.loss_scale`: where some are not finite, the pass teaches nothing, its dX is zeros, and the scale is
     halved; after 2000 good passes it is doubled. None and "float32" compute in the parameters' own dtype. On
@@ -70,10 +70,10 @@ def compile_step(
     `step.accumulate(X, truths)` adds gradients up without an update. fill: as of `compile`; with a loss that is
     not one of triops' own, batches stay as they are.
 
-    precision: as of `compile`; the loss, clipping and the update are computed in float32. With float16 a step whose
-    gradients are not finite leaves the model, the optimizer and gradients that were added up as they are, and
-    halves `step.loss_scale`; to know that, each step waits until it is done. eager: as of `compile`; with a layer
-    that runs as it is a step is no longer one program, and has the same results.
+    precision: as of `compile`; the loss, clipping and the update are computed in float32. With float16 a step
+    whose gradients are not finite leaves the model, the optimizer and gradients that were added up as they are,
+    and halves `step.loss_scale`; to know that, each step waits until it is done. eager: as of `compile`; with a
+    layer that runs as it is a step is no longer one program, and has the same results.
 
     Raises ArgumentError for arguments of another kind; else as `compile`.
     """

@@ -1,5 +1,5 @@
-"""Models with layers that no compiler can take, such as those of other frameworks: refused, or, where that is asked
-for, run layer by layer, with a program for each part between them."""
+"""Models with layers that no compiler can take, such as those of other frameworks: refused, or, where that is
+asked for, run with a program for each part between these layers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def refuse_untraceable(model: Model) -> None:
     for node in model.walk():
         if node.untraceable:
             raise CompileError(
-                f"{path_of(model, node)} cannot be compiled: {node.untraceable}: give eager=True, which runs it as "
-                f"it is between compiled parts, or keep it out of what is compiled"
+                f"{path_of(model, node)} cannot be compiled: {node.untraceable}: give eager=True, which runs it "
+                f"as it is between compiled parts, or keep it out of what is compiled"
             )
 
 
@@ -100,10 +100,11 @@ class _Build:
                 training += [layer.begin_update for layer in layers]
                 predicting += [layer.begin_update for layer in layers]
             else:
-                each = self._part(layers[0] if len(layers) == 1 else chain(*layers))
-                training.append(each[0])
-                predicting.append(each[1])
-        self.training[id(node)], self.predicting[id(node)] = _after_each_other(training), _after_each_other(predicting)
+                train, predict = self._part(layers[0] if len(layers) == 1 else chain(*layers))
+                training.append(train)
+                predicting.append(predict)
+        self.training[id(node)] = _after_each_other(training)
+        self.predicting[id(node)] = _after_each_other(predicting)
 
     def _part(self, model: Model) -> tuple[StandIn, StandIn]:
         part = self._compiled(model)

@@ -148,9 +148,7 @@ class FusedStep:
             )  # fmt: skip
             scale = Scale(self._ops, scales)
             params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
-            trace = Trace(
-                settings, self._precision, [params[place] for place in settings.places], states, counts
-            )
+            trace = Trace(settings, self._precision, [params[place] for place in settings.places], states, counts)
             trace.add_up(sums, map(scale.up, grads))
             with trace.seen(), batch.entered(taken) as (X, truths):
                 loss = self._run(X, truths, numbers[0] if drop else drop, scale)

@@ -109,8 +109,8 @@ class CompiledModel(Model):
 
     @property
     def loss_scale(self) -> float:
-        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on where
-        an earlier training stopped."""
+        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
+        where an earlier training stopped."""
         return self._precision.scale
 
     @loss_scale.setter

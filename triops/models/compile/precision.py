@@ -36,8 +36,8 @@ class Precision:
         """Raise ArgumentError where the backend cannot compute so."""
         if self.dtype is not None and ops.backend.compiler is None:
             raise ArgumentError(
-                f"{self._caller}: precision={self.name!r} needs a backend that compiles, and {ops.name} does not: "
-                f"leave precision out, or move the model with model.to('jax')"
+                f"{self._caller}: precision={self.name!r} needs a backend that compiles, and {ops.name} does "
+                f"not: leave precision out, or move the model with model.to('jax')"
             )
 
     def lower(self, root: Model, node: Model, name: str, value: Any) -> Any:
@@ -59,7 +59,7 @@ class Precision:
     @scale.setter
     def scale(self, value: float) -> None:
         if self._numbers is None:
-            raise ArgumentError(f"{self._caller}: loss_scale is for precision='float16', which is {self.name!r}")
+            raise ArgumentError(f"loss_scale is for precision='float16', and this is {self.name!r}")
         if not _LOWEST <= value <= _HIGHEST:
             raise ArgumentError(f"loss_scale must be from {_LOWEST} to {_HIGHEST}, got {value}")
         self._numbers = [float(value), 0.0]

@@ -23,8 +23,8 @@ from triops.models.losses.loss import Loss
 from triops.models.model import Model
 from triops.models.once import once
 from triops.models.precision import in_full
-from triops.ops import Ops
 from triops.models.trees import map_arrays
+from triops.ops import Ops
 from triops.ragged import Joined, Padded, Ragged
 from triops.types import ParamKey
 
@@ -70,8 +70,8 @@ class CompiledStep:
 
     @property
     def loss_scale(self) -> float:
-        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on where
-        an earlier training stopped."""
+        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
+        where an earlier training stopped."""
         return self._precision.scale
 
     @loss_scale.setter

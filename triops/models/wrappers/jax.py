@@ -81,8 +81,8 @@ class JaxWrapper(Wrapper):
             check_rate(drop)
         elif wrapped.fixed:
             raise CompileError(
-                f"the rate of dropout of {wrapped.label} is part of its program, and here it is a number to come: "
-                f"call with drop=0.0, which leaves the module its own rates"
+                f"the rate of dropout of {wrapped.label} is part of its program, and here it is a number to "
+                f"come: call with drop=0.0, which leaves the module its own rates"
             )
         settings = Pass(wrapped.rate(drop), self._seed(drop))
         params, state = self._tensors()

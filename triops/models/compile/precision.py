@@ -20,15 +20,15 @@ _FIRST, _LOWEST, _HIGHEST = 2.0**15, 2.0**-14, 2.0**24
 
 
 class Precision:
-    """A setting of `triops.compile`. dtype: what is computed in, None for the parameters' own. scale: of the
-    gradients on their way back, and how many good passes there were since it changed; None where they are not
-    scaled."""
+    """The setting of a compiled model or step, with the scale that it has now. dtype: what is computed in, None
+    for the parameters' own."""
 
     def __init__(self, caller: str, name: str | None, ops: Ops) -> None:
         if name not in (None, *NAMES):
             raise ArgumentError(f"{caller}: precision must be one of {list(NAMES)}, got {name!r}")
         self._caller, self.name = caller, name
         self.dtype = None if name in (None, FULL) else name
+        # The scale, and how many good passes there were since it changed; None where nothing is scaled.
         self._numbers = [_FIRST, 0.0] if name == "float16" else None
         self.check(ops)
 

@@ -8,6 +8,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triops.errors import DTypeError, ShapeError, TriopsError
+from triops.models.precision import cast_like, given_by, lowered_to, taken_by
+from triops.models.stand_ins import stand_in_for
 from triops.models.trees import described, places_differ, places_of
 from triops.ops.base import is_float
 from triops.ragged import Joined, Padded, Ragged
@@ -29,19 +31,28 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
     def checked(self: Model, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         try:
             check_owner(self, "X", X)
-            Y, backprop = begin_update(self, X, drop)
+            dtype = lowered_to()
+            taken = X if dtype is None else taken_by(self, X, dtype)
+            stand_in = stand_in_for(self)
+            Y, backprop = begin_update(self, taken, drop) if stand_in is None else stand_in(taken, drop)
         except Exception as error:
             locate(error, self)
             raise
         form = _form(Y)
+        # Without it the callback would keep X and Y for longer than the layer does.
+        came, made = (None, None) if dtype is None else (X, Y)
 
         def checked_backprop(dY: Any, sgd: Callable[..., Any] | None = None) -> Any:
             if dY is None and not any(node.param_names for node in self.walk()):
                 return None  # what comes after has no gradient, and nothing here learns from one
             try:
                 check_owner(self, "dY", dY)
+                if dtype is not None:
+                    dY = cast_like(dY, made)
                 _check_form(form, dY)
                 dX = backprop(dY)
+                if dtype is not None:
+                    dX = cast_like(dX, came)
             except Exception as error:
                 locate(error, self)
                 raise
@@ -49,7 +60,7 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
                 self.finish_update(sgd)
             return dX
 
-        return Y, checked_backprop
+        return Y if dtype is None else given_by(self, Y, dtype), checked_backprop
 
     return checked
 

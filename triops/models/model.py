@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from os import PathLike
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from triops.errors import ArgumentError, ShapeError
 from triops.models import saving
@@ -56,11 +56,14 @@ class Model(InputChecks, Operators):
     attribute joins them. attrs: settings that are saved with the model: numbers, strings, lists and dicts of
     these. ops: what the model computes with; where it is left out, what its layers compute with, or else the
     current ops. A model keeps its ops.
+
+    full_precision: a class that sets it to True computes in float32 where a model is compiled in mixed precision.
     """
 
     id: int
     layers: list[Model]
     attrs: dict[str, Any]
+    full_precision: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -132,6 +135,11 @@ class Model(InputChecks, Operators):
         """Whether `backprop` takes the gradient of a loss with respect to the logits rather than to Y, as the
         losses return it. Only output layers do."""
         return False
+
+    @property
+    def untraceable(self) -> str | None:
+        """What keeps a compiler from this layer, as in "it looks up words in a dict"; None where nothing does."""
+        return None
 
     def predict(self, X: Any) -> Any:
         """Y = f(X), with nothing random and nothing remembered."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from triops.errors import DTypeError, ShapeError, UninitializedError
 from triops.models.initializers import Initializer, default_initializer
+from triops.models.precision import lowered_to
 from triops.models.view import seen
 from triops.ops import Ops
 
@@ -105,7 +106,7 @@ class Params:
             raise ShapeError(
                 f"gradient of {name}: expected the parameter's shape {tuple(W.shape)}, got {tuple(value.shape)}"
             )
-        if value.dtype != W.dtype:
+        if value.dtype != W.dtype and lowered_to() is None:
             raise DTypeError(f"gradient of {name}: expected the parameter's dtype {W.dtype}, got {value.dtype}")
 
     def get_state(self, name: str, default: Any = None) -> Any:

@@ -9,16 +9,17 @@ from triops.backends.compiler import Program
 from triops.models.compile.batches import Batch
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
+from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
-from triops.models.compile.update import Group, Numbers, grouped, take_tables, traced_update
+from triops.models.compile.update import Before, Group, Numbers, grouped, take_tables, traced_update
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
 from triops.types import ParamKey
 
 __all__ = ["FusedStep"]
 
-# X, truths, drop -> the loss, with the gradients in the model.
-Pass = Callable[[Any, Any, Any], Any]
+# X, truths, drop, scale -> the loss, with the gradients in the model.
+Pass = Callable[[Any, Any, Any, Scale], Any]
 
 
 class _Trained(NamedTuple):
@@ -45,8 +46,8 @@ class _OthersAreTrained(Exception):
 class FusedStep:
     """Programs of the whole step, one for each kind of batch."""
 
-    def __init__(self, programs: Programs, optimizer: Optimizer, run: Pass) -> None:
-        self._programs, self._optimizer, self._run = programs, optimizer, run
+    def __init__(self, programs: Programs, optimizer: Optimizer, precision: Precision, run: Pass) -> None:
+        self._programs, self._optimizer, self._precision, self._run = programs, optimizer, precision, run
         self._ops = programs.model.ops
         self._numbers = Numbers(optimizer, self._ops)
         self._trained: dict[Settings, _Trained] = {}
@@ -69,6 +70,8 @@ class FusedStep:
         optimizer, ops, keys = self._optimizer, self._ops, trained.keys
         weights = [node._params[name] for node, name in trained.places]
         groups = grouped(optimizer, keys)
+        scale = self._precision.arrays(ops)
+        before = Before(optimizer, keys) if scale else None
         names = take_tables(optimizer, keys, weights, ops)
         named, numbers = self._numbers(groups)
         tables = [getattr(optimizer, name) for name in names]
@@ -81,6 +84,7 @@ class FusedStep:
             *settings.states(),
             rate_of(ops, drop, numbers, weights),
             settings.counts(),
+            *scale,
             *batch.arrays,
         ]
         del weights
@@ -112,12 +116,16 @@ class FusedStep:
         for table in tables:
             table.update(zip(keys, results[at : at + len(keys)], strict=True))
             at += len(keys)
+        loss = results[at]
+        if before is not None and not self._precision.take(ops, results):
+            before.restore()
+            return loss
         for group in groups:
             optimizer.nr_update.update(dict.fromkeys(group.keys, group.step))
         for node, _ in sums:
             node._grads.clear()
-        made.changes.apply(results[at + 1 :])
-        return results[at]
+        made.changes.apply(results[at + 1 : len(results) - len(scale)])
+        return loss
 
     def _make(
         self,
@@ -134,15 +142,18 @@ class FusedStep:
         keys = trained.keys
 
         def function(given: list[Any]) -> list[Any]:
-            weights, tables, others, grads, states, (numbers, counts), taken = parts(
-                given, len(keys), len(names) * len(keys), len(trained.others), len(sums), len(settings.state), 2
-            )
+            weights, tables, others, grads, states, (numbers, counts), scales, taken = parts(
+                given, len(keys), len(names) * len(keys), len(trained.others), len(sums), len(settings.state), 2,
+                len(self._precision.arrays(self._ops)),
+            )  # fmt: skip
+            scale = Scale(self._ops, scales)
             params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
-            trace = Trace(settings, [params[place] for place in settings.places], states, counts)
-            trace.add_up(sums, grads)
+            trace = Trace(settings, self._precision, [params[place] for place in settings.places], states, counts)
+            trace.add_up(sums, map(scale.up, grads))
             with trace.seen(), batch.entered(taken) as (X, truths):
-                loss = self._run(X, truths, numbers[0] if drop else drop)
-            gradients, changes = trace.gradients(), trace.changes()
+                loss = self._run(X, truths, numbers[0] if drop else drop, scale)
+            scaled, changes = trace.gradients(), trace.changes()
+            gradients = dict(zip(scaled, scale.down(scaled.values()), strict=True))
             if gradients.keys() != set(keys):
                 raise _OthersAreTrained(set(gradients))
             columns = parts(tables, *[len(keys)] * len(names))
@@ -160,7 +171,8 @@ class FusedStep:
             )
             found[:] = [changes]
             new = [table[key] for table in (updated, *(after[name] for name in names)) for key in keys]
-            return [*new, loss, *changes.arrays]
+            new = scale.where_finite(new, [*weights, *tables])
+            return [*new, loss, *changes.arrays, *scale.after()]
 
         program = self._programs.compiler.program(function, arrays, donated=(1 + len(names)) * len(keys))
         return _Step(program, *found)

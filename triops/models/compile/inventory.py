@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
+from triops.models.compile.eager import refuse_untraceable
 from triops.models.compile.numbers import Counter
+from triops.models.compile.precision import Precision, WideSums
 from triops.models.model import Model
+from triops.models.precision import lowered
 from triops.models.view import Tables, seeing
 from triops.types import ParamKey
 
@@ -81,6 +84,7 @@ class Inventory:
         for settings in self._known:
             if settings.hold():
                 return settings
+        refuse_untraceable(self.model)
         self._known.insert(0, Settings(self.model))
         return self._known[0]
 
@@ -88,22 +92,26 @@ class Inventory:
 class Trace:
     """A model whose parameters, state and counters stand for values to come, and what a pass has done to them."""
 
-    def __init__(self, settings: Settings, params: list[Any], states: list[Any], counts: Any) -> None:
-        self._settings = settings
-        self.tables = {node.id: Tables({}, {}, {}) for node in settings.nodes}
+    def __init__(
+        self, settings: Settings, precision: Precision, params: list[Any], states: list[Any], counts: Any
+    ) -> None:
+        self._settings, self._dtype = settings, precision.dtype
+        sums = dict if precision.dtype is None else WideSums
+        self.tables = {node.id: Tables({}, sums(), {}) for node in settings.nodes}
+        root = settings.nodes[0]
         for node in settings.nodes:
             table = self.tables[node.id]
             table._params.update(dict.fromkeys(node._params))
             table._state.update(node._state)
         for (node, name), value in zip(settings.places, params, strict=True):
-            self.tables[node.id]._params[name] = value
+            self.tables[node.id]._params[name] = precision.lower(root, node, name, value)
         for (node, name), value in zip(settings.state, states, strict=True):
             self.tables[node.id]._state[name] = value
         for i, (node, name) in enumerate(settings.counters):
             self.tables[node.id]._state[name] = Counter(counts[i])
         self._before = {node.id: dict(self.tables[node.id]._state) for node in settings.nodes}
 
-    def add_up(self, places: Sequence[tuple[Model, str]], gradients: Sequence[Any]) -> None:
+    def add_up(self, places: Sequence[tuple[Model, str]], gradients: Iterable[Any]) -> None:
         """Start from gradients that have come in before."""
         for (node, name), gradient in zip(places, gradients, strict=True):
             self.tables[node.id]._grads[name] = gradient
@@ -111,7 +119,7 @@ class Trace:
     @contextmanager
     def seen(self) -> Iterator[None]:
         """The model has these values in this block, for this thread."""
-        with seeing(self.tables):
+        with seeing(self.tables), lowered(self._dtype):
             yield
 
     def gradients(self) -> dict[ParamKey, Any]:

@@ -6,12 +6,16 @@ from functools import partial
 from typing import Any, NamedTuple, Self
 
 from triops.backends.compiler import Program
+from triops.errors import ArgumentError
 from triops.models.compile.batches import Batch
+from triops.models.compile.eager import Parts, has_untraceable
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
+from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.guard import check_owner, located
 from triops.models.model import Model
+from triops.models.precision import in_full
 from triops.models.view import is_traced_now
 from triops.ops import Ops
 from triops.types import Backprop, ParamKey
@@ -19,7 +23,8 @@ from triops.types import Backprop, ParamKey
 __all__ = ["CompiledModel"]
 
 _SHARED = ("id", "name", "layers", "attrs", "_dims", "_specs", "_params", "_grads", "_state")
-_INSTEAD = ("infer_dims", "initialize_layers", "gradients_for", "convert", "save_node", "load_node", "to_bytes")
+_INSTEAD = ("infer_dims", "initialize_layers", "gradients_for", "convert", "save_node", "load_node", "to_bytes",
+            "full_precision")  # fmt: skip
 
 
 class _Forward(NamedTuple):
@@ -47,25 +52,45 @@ class CompiledModel(Model):
 
     _model: Model
     _programs: Programs
-    _fill: bool
+    _settings: dict[str, Any]
+    _precision: Precision
+    _parts: Parts | None
 
-    def __init__(self, model: Model, *, fill: bool = True) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        fill: bool = True,
+        precision: str | None = None,
+        eager: bool = False,
+        root: Model | None = None,
+    ) -> None:
         self.__dict__.update({name: model.__dict__[name] for name in _SHARED})
         self.__dict__.update({name: getattr(model, name) for name in _INSTEAD})
-        self.__dict__.update(_model=model, _programs=Programs(model, fill=fill), _fill=fill)
+        settings = {"fill": fill, "precision": precision, "eager": eager}
+        self.__dict__.update(
+            _model=model,
+            _programs=Programs(model, fill=fill, root=root),
+            _settings=settings,
+            _precision=Precision("compile", precision, model.ops),
+            _parts=None,
+        )
+        if eager:
+            compiled = partial(CompiledModel, fill=fill, precision=precision, root=model)
+            self.__dict__["_parts"] = Parts(model, compiled)
 
     def __getattr__(self, name: str) -> Any:
         # `_model` itself is missing while a copy is being made.
-        if name in ("_model", "_programs", "_fill"):
+        if name in ("_model", "_programs", "_settings", "_precision", "_parts"):
             raise AttributeError(name)
         return getattr(self._model, name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(self._model.__deepcopy__(memo), fill=self._fill)
+        return type(self)(self._model.__deepcopy__(memo), **self._settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Programs are compiled again elsewhere.
-        return partial(type(self), fill=self._fill), (self._model,)
+        return partial(type(self), **self._settings), (self._model,)
 
     @property
     def ops(self) -> Ops:
@@ -80,7 +105,21 @@ class CompiledModel(Model):
     @property
     def compilations(self) -> int:
         """How many programs were compiled so far; a forward and a backward one are counted as one."""
-        return self._programs.compilations
+        return self._programs.compilations + (0 if self._parts is None else self._parts.compilations)
+
+    @property
+    def loss_scale(self) -> float:
+        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
+        where an earlier training stopped."""
+        return self._precision.scale
+
+    @loss_scale.setter
+    def loss_scale(self, value: float) -> None:
+        self._precision.scale = value
+
+    @property
+    def untraceable(self) -> str | None:
+        return self._model.untraceable
 
     @property
     def expects_logit_gradient(self) -> bool:
@@ -98,16 +137,37 @@ class CompiledModel(Model):
         return f"compile({self._model!r})"
 
     def predict(self, X: Any) -> Any:
-        if is_traced_now() or self.ops.backend.compiler is None:
+        if self._runs_eagerly():
             return self._model.predict(X)
         with located(self):
             check_owner(self, "X", X)
+            if (apart := self.parts()) is not None:
+                return apart.predict(X)
             return self._programs.run(X, None, self._predict)
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
-        if is_traced_now() or self.ops.backend.compiler is None:
+        if self._runs_eagerly():
             return self._model.begin_update(X, drop)
+        if (apart := self.parts()) is not None:
+            return apart.begin_update(X, drop)
         return self._programs.run(X, None, lambda settings, batch: self._begin(settings, batch, drop))
+
+    def _runs_eagerly(self) -> bool:
+        if is_traced_now():
+            return True
+        self._precision.check(self.ops)
+        return self.ops.backend.compiler is None
+
+    def parts(self) -> Parts | None:
+        """What the model is run as where it has layers that cannot be compiled, and may have them."""
+        if self._parts is None or not has_untraceable(self._model):
+            return None
+        if self._precision.name == "float16":
+            raise ArgumentError(
+                "compile: precision='float16' scales the gradients of the whole model, and some layers are not "
+                "compiled with it: take precision='bfloat16'"
+            )
+        return self._parts
 
     def _predict(self, settings: Settings, batch: Batch) -> Any:
         arrays = self._arguments(settings, batch, None)
@@ -136,9 +196,15 @@ class CompiledModel(Model):
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
             gradients = batch.gradients(forward.Y, outputs, dY)
-            results = back.program([*arrays, *outputs, *inside, *gradients])
-            after = len(results) - len(back.changes.arrays)
-            back.changes.apply(results[after:])
+            given = [*arrays, *outputs, *inside, *gradients]
+            scale = self._precision.arrays(self.ops)
+            at = len(arrays) - len(batch.arrays) - len(scale)
+            given[at : at + len(scale)] = scale  # another pass may have changed it since
+            results = back.program(given)
+            if not self._precision.take(self.ops, results):
+                return batch.result(back.dX, results)
+            after = len(results) - len(scale) - len(back.changes.arrays)
+            back.changes.apply(results[after : len(results) - len(scale)])
             nodes = {node.id: node for node in settings.nodes}
             for (number, name), gradient in zip(back.keys, results[after - len(back.keys) : after], strict=True):
                 nodes[number].inc_grad(name, gradient)
@@ -148,15 +214,16 @@ class CompiledModel(Model):
 
     def _arguments(self, settings: Settings, batch: Batch, drop: float | None) -> list[Any]:
         rate, counts = rate_of(self.ops, drop), settings.counts()
-        return [*settings.params(), *settings.states(), rate, counts, *batch.arrays]
+        scale = self._precision.arrays(self.ops)
+        return [*settings.params(), *settings.states(), rate, counts, *scale, *batch.arrays]
 
     def _prediction(self, settings: Settings, batch: Batch, arrays: list[Any]) -> _Forward:
         found: list[Any] = []
 
         def function(given: list[Any]) -> list[Any]:
-            trace, _, taken = self._traced(settings, given)
+            trace, _, _, taken = self._traced(settings, given)
             with trace.seen(), batch.entered(taken) as (X, _):
-                outputs, Y = batch.outputs(self._model.predict(X))
+                outputs, Y = batch.outputs(in_full(self._model.predict(X)))
             changes = trace.changes()
             found[:] = Y, changes
             return [*outputs, *changes.arrays]
@@ -170,25 +237,32 @@ class CompiledModel(Model):
         back: list[Any] = []
 
         def function(given: list[Any]) -> Any:
-            trace, rate, taken = self._traced(settings, given)
+            trace, rate, scale, taken = self._traced(settings, given)
             with trace.seen(), batch.entered(taken) as (X, _):
                 Y, callback = self._model.begin_update(X, rate if drop else drop)
+                Y = in_full(Y)
                 outputs, form_of_Y = batch.outputs(Y)
             changes = trace.changes()
             there[:] = form_of_Y, changes
 
             def backward(gradients: list[Any]) -> list[Any]:
                 with trace.seen(), batch.entered_again():
-                    found, form_of_dX = batch.outputs(callback(batch.gradient(Y, iter(gradients))))
+                    dX = callback(batch.gradient(Y, map(scale.up, gradients)))
+                    found, form_of_dX = batch.outputs(in_full(dX))
                 by_key, changes = trace.gradients(), trace.changes()
                 back[:] = form_of_dX, list(by_key), changes
-                return [*found, *by_key.values(), *changes.arrays]
+                unscaled = scale.where_finite(scale.down([*found, *by_key.values()]))
+                return [*unscaled, *changes.arrays, *scale.after()]
 
             return outputs, changes.arrays, backward
 
         forward, backward, inside = self._programs.compiler.two_programs(function, arrays)
         return _Forward(forward, *there), _Backward(backward, inside, *back)
 
-    def _traced(self, settings: Settings, given: list[Any]) -> tuple[Trace, Any, list[Any]]:
-        params, states, (rate, counts), taken = parts(given, len(settings.places), len(settings.state), 2)
-        return Trace(settings, params, states, counts), rate[0], taken
+    def _traced(self, settings: Settings, given: list[Any]) -> tuple[Trace, Any, Scale, list[Any]]:
+        scales = len(self._precision.arrays(self.ops))
+        params, states, (rate, counts), scale, taken = parts(
+            given, len(settings.places), len(settings.state), 2, scales
+        )
+        trace = Trace(settings, self._precision, params, states, counts)
+        return trace, rate[0], Scale(self.ops, scale), taken

@@ -24,10 +24,12 @@ _MANY = 16
 
 
 class Programs:
-    """A model's programs by what they were compiled for. compilations: how many were made."""
+    """A model's programs by what they were compiled for. root: what errors name the model's layers within.
+    compilations: how many were made."""
 
-    def __init__(self, model: Model, *, fill: bool) -> None:
+    def __init__(self, model: Model, *, fill: bool, root: Model | None = None) -> None:
         self.model = model
+        self._root = root or model
         self.inventory = Inventory(model)
         self.compilations = 0
         self._fill = fill
@@ -78,7 +80,7 @@ class Programs:
 
     def _make(self, settings: Settings, make: Callable[[], Made]) -> Made:
         try:
-            with nothing_left_behind(self.model, settings.nodes):
+            with nothing_left_behind(self._root, settings.nodes):
                 made = make()
         except TriopsError:
             raise
@@ -90,14 +92,14 @@ class Programs:
         programs: Sequence[Any] = made if isinstance(made, tuple) else (made,)
         for program in programs:
             if isinstance(program, Program):
-                refuse_constants(self.model, settings.nodes, program.constants)
+                refuse_constants(self._root, settings.nodes, program.constants)
         return made
 
     def _refusal(self, error: Exception, settings: Settings, reason: str) -> CompileError:
         number = error.__dict__.get("_triops_layer", (self.model.id,))[0]
         node = next((node for node in settings.nodes if node.id == number), self.model)
         return CompileError(
-            f"{path_of(self.model, node)} cannot be compiled: {reason}: compute with self.ops and its xp "
+            f"{path_of(self._root, node)} cannot be compiled: {reason}: compute with self.ops and its xp "
             f"alone, or "
             f"keep the layer out of what is compiled"
         )

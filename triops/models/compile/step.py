@@ -13,6 +13,7 @@ from triops.models.compile.forms import signature
 from triops.models.compile.fused import FusedStep
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.model import CompiledModel
+from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
 from triops.models.guard import check_owner, located
@@ -21,6 +22,8 @@ from triops.models.losses.categorical import SequenceCategoricalCrossentropy
 from triops.models.losses.loss import Loss
 from triops.models.model import Model
 from triops.models.once import once
+from triops.models.precision import in_full
+from triops.models.trees import map_arrays
 from triops.ops import Ops
 from triops.ragged import Joined, Padded, Ragged
 from triops.types import ParamKey
@@ -40,35 +43,56 @@ class CompiledStep:
     """See `triops.compile_step`."""
 
     def __init__(
-        self, model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any, *, fill: bool = True
+        self,
+        model: Model,
+        loss: Callable[..., tuple[Any, Any]],
+        optimizer: Any,
+        *,
+        fill: bool = True,
+        precision: str | None = None,
+        eager: bool = False,
     ) -> None:
         self.model = model._model if isinstance(model, CompiledModel) else model
         self.loss, self.optimizer = loss, optimizer
         # Another's loss would count the rows that a batch is filled up with.
         self._programs = Programs(self.model, fill=fill and isinstance(loss, Loss) and _is_ours(loss))
+        # What cannot be one program is passes through parts, and an update.
+        self._whole = CompiledModel(self.model, fill=fill, precision=precision, eager=True) if eager else None
+        self._precision = Precision("compile_step", precision, self.model.ops)
         self._fused: FusedStep | None = None
         if self.model.ops.backend.compiler is not None and fits_programs(optimizer):
-            self._fused = FusedStep(self._programs, optimizer, self._pass)
+            self._fused = FusedStep(self._programs, optimizer, self._precision, self._pass)
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled so far."""
-        return self._programs.compilations
+        return self._programs.compilations + (0 if self._whole is None else self._whole.compilations)
+
+    @property
+    def loss_scale(self) -> float:
+        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
+        where an earlier training stopped."""
+        return self._precision.scale
+
+    @loss_scale.setter
+    def loss_scale(self, value: float) -> None:
+        self._precision.scale = value
 
     def __call__(self, X: Any, truths: Any, drop: float | None = 0.0) -> Any:
         """Update the model by the gradients of a batch, and those that were added up before; returns the loss, a
         scalar of the backend, which `float(loss)` waits for."""
         truths = self._checked(X, truths)
-        if self._fused is not None:
+        if self._fused is not None and not self._is_apart():
             with located(self.model):
                 return self._fused(X, truths, drop)
-        loss = self._add(X, truths, drop)
-        self.model.finish_update(self.optimizer)
+        loss, finite = self._add(X, truths, drop)
+        if finite:
+            self.model.finish_update(self.optimizer)
         return loss
 
     def accumulate(self, X: Any, truths: Any, drop: float | None = 0.0) -> Any:
         """Add the gradients of a batch to the model's, for the next update; returns the loss."""
-        return self._add(X, self._checked(X, truths), drop)
+        return self._add(X, self._checked(X, truths), drop)[0]
 
     def _checked(self, X: Any, truths: Any) -> Any:
         with located(self.model):
@@ -76,24 +100,34 @@ class CompiledStep:
         prepare = getattr(self.loss, "prepared", None)
         return truths if prepare is None else prepare(self.model.ops, truths, self.model.maybe_get_dim("nO"))
 
-    def _pass(self, X: Any, truths: Any, drop: float | None) -> Any:
+    def _pass(self, X: Any, truths: Any, drop: float | None, scale: Scale) -> Any:
         """Forward, loss and backward; returns the loss."""
-        with once(), without_input_gradient(self.model):
-            Y, backprop = self.model.begin_update(X, drop)
-        dY, loss = _over_rows(self.model.ops, self.loss, Y, truths)
-        backprop(dY)
+        if self._is_apart():
+            # A part that is compiled now may be called later where its first layer is not the first of a step.
+            Y, backprop = (self._whole or self.model).begin_update(X, drop)
+        else:
+            with once(), without_input_gradient(self.model):
+                Y, backprop = self.model.begin_update(X, drop)
+        dY, loss = _over_rows(self.model.ops, self.loss, in_full(Y), truths)
+        backprop(map_arrays(scale.up, dY))
         return loss
 
-    def _add(self, X: Any, truths: Any, drop: float | None) -> Any:
+    def _is_apart(self) -> bool:
+        return self._whole is not None and self._whole.parts() is not None
+
+    def _add(self, X: Any, truths: Any, drop: float | None) -> tuple[Any, bool]:
+        """The loss, and whether all gradients were finite."""
         ops = self.model.ops
-        if ops.backend.compiler is None:
-            return self._pass(X, truths, drop)
+        self._precision.check(ops)
+        if ops.backend.compiler is None or self._is_apart():
+            return self._pass(X, truths, drop, Scale(ops, [])), True
         with located(self.model):
             return self._programs.run(X, truths, lambda settings, batch: self._add_batch(settings, batch, drop))
 
-    def _add_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
+    def _add_batch(self, settings: Settings, batch: Batch, drop: float | None) -> tuple[Any, bool]:
         rate, counts = rate_of(self.model.ops, drop), settings.counts()
-        arrays = [*settings.params(), *settings.states(), rate, counts, *batch.arrays]
+        scale = self._precision.arrays(self.model.ops)
+        arrays = [*settings.params(), *settings.states(), rate, counts, *scale, *batch.arrays]
         made = self._programs.get(
             settings,
             batch,
@@ -101,23 +135,29 @@ class CompiledStep:
             lambda: self._gradients(settings, batch, arrays, drop),
         )
         loss, *rest = made.program(arrays)
+        if not self._precision.take(self.model.ops, rest):
+            return loss, False
         nodes = {node.id: node for node in settings.nodes}
         for (number, name), gradient in zip(made.keys, rest, strict=False):
             nodes[number].inc_grad(name, gradient)
-        made.changes.apply(rest[len(made.keys) :])
-        return loss
+        made.changes.apply(rest[len(made.keys) : len(rest) - len(scale)])
+        return loss, True
 
     def _gradients(self, settings: Settings, batch: Batch, arrays: list[Any], drop: float | None) -> _Gradients:
         found: list[Any] = []
 
         def function(given: list[Any]) -> list[Any]:
-            params, states, (rate, counts), taken = parts(given, len(settings.places), len(settings.state), 2)
-            trace = Trace(settings, params, states, counts)
+            scales = len(self._precision.arrays(self.model.ops))
+            params, states, (rate, counts), given_scale, taken = parts(
+                given, len(settings.places), len(settings.state), 2, scales
+            )
+            scale = Scale(self.model.ops, given_scale)
+            trace = Trace(settings, self._precision, params, states, counts)
             with trace.seen(), batch.entered(taken) as (X, truths):
-                loss = self._pass(X, truths, rate[0] if drop else drop)
+                loss = self._pass(X, truths, rate[0] if drop else drop, scale)
             gradients, changes = trace.gradients(), trace.changes()
             found[:] = list(gradients), changes
-            return [loss, *gradients.values(), *changes.arrays]
+            return [loss, *scale.down(gradients.values()), *changes.arrays, *scale.after()]
 
         program = self._programs.compiler.program(function, arrays)
         return _Gradients(program, *found)

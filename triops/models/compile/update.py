@@ -11,7 +11,7 @@ from triops.models.optimizers.optimizer import Optimizer
 from triops.ops import Ops
 from triops.types import ParamKey
 
-__all__ = ["Group", "Numbers", "fits_programs", "grouped", "take_tables", "traced_update"]
+__all__ = ["Before", "Group", "Numbers", "fits_programs", "grouped", "take_tables", "traced_update"]
 
 Tables = Mapping[str, Mapping[ParamKey, Any]]
 
@@ -69,6 +69,27 @@ def take_tables(optimizer: Optimizer, keys: Sequence[ParamKey], weights: Sequenc
         if key not in optimizer.averages:
             optimizer.averages[key] = ops.xp.array(W, copy=True)
     return [*names, "averages"]
+
+
+class Before:
+    """What an optimizer knew before an update that may come to nothing, beside the arrays."""
+
+    def __init__(self, optimizer: Optimizer, keys: Sequence[ParamKey]) -> None:
+        self._optimizer, self._updates = optimizer, optimizer.updates
+        tables = [getattr(optimizer, name) for name in optimizer.moments]
+        averages = optimizer.averages
+        self._missing = [
+            (table, key)
+            for table in (tables if averages is None else [*tables, averages])
+            for key in keys
+            if key not in table
+        ]
+
+    def restore(self) -> None:
+        """Back to that."""
+        self._optimizer.updates = self._updates
+        for table, key in self._missing:
+            del table[key]
 
 
 class Numbers:

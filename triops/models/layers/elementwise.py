@@ -29,6 +29,8 @@ class Logistic(sigmoid_activation):
 class softmax_activation(Model):
     """Y = softmax(X) along the last axis, with the softmax's own gradient. X, Y: any shape."""
 
+    full_precision = True
+
     def begin_update(self, X: FloatsXd, drop: float | None = 0.0) -> tuple[FloatsXd, Backprop]:
         Y = self.ops.softmax(X)
 

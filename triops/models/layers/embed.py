@@ -21,6 +21,8 @@ class Embed(Model):
     `begin_update` leaves it alone.
     """
 
+    full_precision = True
+
     def __init__(
         self,
         nO: int | None = None,

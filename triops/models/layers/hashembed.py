@@ -24,6 +24,8 @@ class HashEmbed(Model):
     `attrs["seed"]`. dropout: the layer's own rate; the `drop` of `begin_update` leaves it alone.
     """
 
+    full_precision = True
+
     def __init__(
         self,
         nO: int | None = None,

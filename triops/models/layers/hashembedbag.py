@@ -23,6 +23,8 @@ class HashEmbedBag(Model):
     0 to 2³²-1, saved in `attrs["seed"]`. mode: "mean" or "sum".
     """
 
+    full_precision = True
+
     def __init__(
         self,
         nO: int | None = None,

@@ -18,6 +18,8 @@ class LayerNorm(Model):
     X, Y: (N, nI) floats. Parameters G: (nI,), ones at first, and b: (nI,). nO is nI.
     """
 
+    full_precision = True
+
     def __init__(self, nI: int | None = None) -> None:
         super().__init__(dims={"nI": nI, "nO": nI})
         self.add_param("G", ("nI",), one_init)

@@ -8,6 +8,7 @@ from triops.errors import ArgumentError
 from triops.models.initializers import Initializer, zero_init
 from triops.models.leading import takes_first_turn
 from triops.models.model import Model
+from triops.models.precision import fitting, in_full
 from triops.types import Backprop, Floats2d
 
 __all__ = ["Softmax"]
@@ -57,11 +58,11 @@ class Softmax(Model):
 
         def backprop(dY: Floats2d, sgd: Any = None) -> Floats2d | None:
             d_scores = dY if temperature == 1.0 else dY * (1.0 / temperature)
-            dX, dW, db = self.ops.backprop_affine(d_scores, X, W, wants_dX=wants_dX)
+            dX, dW, db = self.ops.backprop_affine(fitting(d_scores, X), X, W, wants_dX=wants_dX)
             self.inc_grad("W", dW)
             self.inc_grad("b", db)
             return dX
 
         if drop is None and not self.attrs["softmax_normalize"]:
             return scores, backprop
-        return self.ops.softmax(scores, temperature=temperature), backprop
+        return self.ops.softmax(in_full(scores), temperature=temperature), backprop

@@ -23,6 +23,8 @@ class SparseLinear(Model):
     has a gradient: `backprop` returns None.
     """
 
+    full_precision = True
+
     def __init__(self, nO: int | None = None, length: int = 2**18) -> None:
         super().__init__(dims={"nO": nO, "length": length})
         self.add_param("W", ("length", "nO"), zero_init)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from triops.errors import BackendUnavailable, LoadError
+from triops.errors import BackendUnavailable, CompileError, LoadError
+from triops.models.seeds import derive_seed
 from triops.models.wrappers.wrapper import PullBack, Wrapper, check_rate, map_leaves
 from triops.ops import Ops
 
@@ -21,6 +22,8 @@ from triops.models.wrappers.jax_functions import functional
 from triops.models.wrappers.jax_passes import Pass
 
 __all__ = ["JaxWrapper"]
+
+_WORD = 0xFFFFFFFF
 
 
 class JaxWrapper(Wrapper):
@@ -73,9 +76,15 @@ class JaxWrapper(Wrapper):
     # -- computing
 
     def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:
-        check_rate(drop)
         wrapped = self._wrapped
-        settings = Pass(wrapped.rate(drop), np.uint32(self.next_seed(drop) & 0xFFFFFFFF))
+        if not self.ops.backend.is_traced(drop):
+            check_rate(drop)
+        elif wrapped.fixed:
+            raise CompileError(
+                f"the rate of dropout of {wrapped.label} is part of its program, and here it is a number to "
+                f"come: call with drop=0.0, which leaves the module its own rates"
+            )
+        settings = Pass(wrapped.rate(drop), self._seed(drop))
         params, state = self._tensors()
         Y, new_state, backward = wrapped.program.run(params, state, X, settings)
         map_leaves(self.check_output, Y)
@@ -90,6 +99,16 @@ class JaxWrapper(Wrapper):
             return dX
 
         return Y, pull_back
+
+    def _seed(self, drop: float | None) -> Any:
+        """A number of 32 bits, which follows from a count that may be traced."""
+        if drop is None:
+            return np.uint32(self.next_seed(drop) & _WORD)
+        first, drawn = derive_seed(self.own_seed(), "train"), self.get_state("drawn", 0)
+        self.set_state("drawn", drawn + 1)
+        if type(drawn) is int:
+            return np.uint32(first + drawn & _WORD)
+        return drawn.astype("uint32") + np.uint32(first & _WORD)
 
     def _tensors(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The values of the parameters and of the state as JAX takes them."""

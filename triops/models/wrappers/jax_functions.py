@@ -39,7 +39,9 @@ class Functional:
         """The rate as the program takes it."""
         if drop is None:
             return None
-        return Fixed(drop) if self.fixed else np.float32(drop)
+        if self.fixed:
+            return Fixed(drop)
+        return drop if isinstance(drop, jax.Array) else np.float32(drop)  # traced, it is float32 already
 
 
 @dataclass(frozen=True)

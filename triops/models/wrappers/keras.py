@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from triops.backends.threads import limit_loaded
 from triops.errors import ArgumentError, BackendUnavailable, UninitializedError
+from triops.models.view import is_traced_now
 from triops.models.wrappers.wrapper import PullBack, check_rate
 from triops.ops import Ops
 
@@ -83,14 +84,24 @@ class KerasWrapper(VariableWrapper):
         context: AbstractContextManager[Any] = self._engine.recording(on)
         return context
 
+    @property
+    def untraceable(self) -> str | None:
+        if self.library != "jax":
+            return super().untraceable
+        if self.module.non_trainable_variables:
+            return "Keras keeps its statistics and random streams in the module"
+        return None
+
     def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:
+        if self.ops.backend.is_traced(drop):
+            drop = 0.0  # what is traced has no layer that drops anything
         check_rate(drop)
         seed = self.next_seed(drop)
         with _alone, float64(has_float64(self.module)):  # streams, rates and rules are everybody's
             if not self.module.built:
                 self.module(X, training=False)
             with rates(self.module, drop):
-                Y, backward = self._engine.run(X, drop, seed, self.check_output)
+                Y, backward = self._engine.run(X, drop, seed, self.check_output, **self._traced())
 
         def pull_back(dY: Any) -> Any:
             dX, gradients = backward(dY)
@@ -98,6 +109,13 @@ class KerasWrapper(VariableWrapper):
             return dX
 
         return Y, pull_back
+
+    def _traced(self) -> dict[str, Any]:
+        """The values of the parameters where they are not the variables' own."""
+        if not is_traced_now():
+            return {}
+        names = {id(variable): name for name, variable in self._params.named().items()}
+        return {"params": [self.get_param(names[id(variable)]) for variable in self.module.trainable_variables]}
 
     # -- initialization
 

@@ -28,13 +28,13 @@ class Engine:
         return nullcontext()
 
     def run(
-        self, X: Any, drop: float | None, seed: int, check: Callable[[Any], Any]
+        self, X: Any, drop: float | None, seed: int, check: Callable[[Any], Any], params: Any = None
     ) -> tuple[Any, Callable[[Any], tuple[Any, dict[int, Any]]]]:
         """The outputs, and from their gradients those of X and of the variables by `id`. The rates of dropout are
-        set."""
+        set. params: other values for the trainable variables."""
         trained, kept = self.module.trainable_variables, self.module.non_trainable_variables
         streams = set_streams(kept, seed)
-        params = [variable.value for variable in trained]
+        params = params or [variable.value for variable in trained]
         state = [v.value if stream is None else stream for v, stream in zip(kept, streams, strict=True)]
         settings = Pass(None if drop is None else Fixed(drop), np.uint32(0))
         Y, new_state, backward = self._program.run(params, state, X, settings)

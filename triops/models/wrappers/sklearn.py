@@ -131,6 +131,10 @@ class SklearnWrapper(Model):
         return not (self.is_fitted and link_of(self.estimator, self.output) == "logistic")  # of several labels
 
     @property
+    def untraceable(self) -> str | None:
+        return None if self._is_network else "scikit-learn computes it, and needs the values of its input"
+
+    @property
     def is_fitted(self) -> bool:
         """Whether scikit-learn takes the estimator for fitted."""
         try:

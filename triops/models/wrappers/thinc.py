@@ -66,6 +66,10 @@ class ThincWrapper(Model):
     def expects_logit_gradient(self) -> bool:
         return _ends_with_softmax(self.thinc)
 
+    @property
+    def untraceable(self) -> str | None:
+        return "Thinc computes it, and needs the values of its input"
+
     # -- computing
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 from triops.models import saving
+from triops.models.view import seen
 from triops.models.wrappers.parameters import Variables, load_variables, save_variables
 from triops.models.wrappers.wrapper import Wrapper, dtype_made_by
 from triops.ops import Ops
@@ -33,11 +34,12 @@ class VariableWrapper(Wrapper):
 
     def add_gradients(self, gradients: dict[int, Any]) -> None:
         """Add to the gradients of the parameters, from tensors by the `id` of the variable."""
+        grads = seen(self)._grads
         for name, variable in self._params.named().items():
             gradient = gradients.get(id(variable))
             if gradient is not None:
-                array, so_far = self._bridge.copy_of(gradient), self._grads.get(name)
-                self._grads[name] = array if so_far is None else so_far + array
+                array, so_far = self._bridge.copy_of(gradient), grads.get(name)
+                grads[name] = array if so_far is None else so_far + array
 
     # -- moving and copying
 

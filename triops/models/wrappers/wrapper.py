@@ -25,8 +25,13 @@ class Wrapper(Model):
     """A model that another library computes. A wrapper implements `run`; arrays become tensors and tensors
     arrays here."""
 
+    full_precision = True  # the library decides itself what it computes in
     library: ClassVar[str]  # what Bridge knows it by
     _bridge: Bridge
+
+    @property
+    def untraceable(self) -> str | None:
+        return None if self.library == "jax" else f"{self.library} computes it, and needs the values of its input"
 
     @abstractmethod
     def run(self, X: Any, drop: float | None) -> tuple[Any, PullBack]:
@@ -87,11 +92,14 @@ class Wrapper(Model):
         self.set_state("seed", derive_seed(seed, self.library))
         self.set_state("drawn", 0)
 
+    def own_seed(self) -> int:
+        """What `initialize` was given, or else what `fix_random_seed` was."""
+        seed: int | None = self.get_state("seed")
+        return derive_seed(default_seed(), self.library, self.id) if seed is None else seed
+
     def next_seed(self, drop: float | None) -> int:
         """The seed of a pass: of each for training its own, of predictions always the same."""
-        seed = self.get_state("seed")
-        if seed is None:
-            seed = derive_seed(default_seed(), self.library, self.id)
+        seed = self.own_seed()
         if drop is None:
             return derive_seed(seed, "predict")
         drawn = self.get_state("drawn", 0)

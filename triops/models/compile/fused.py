@@ -139,18 +139,19 @@ class FusedStep:
             )
             params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
             trace = Trace(settings, [params[place] for place in settings.places], states, counts)
-            trace.add_up(sums, grads)
+            trace.add_up(sums, batch.once(grads))
             with trace.seen(), batch.entered(taken) as (X, truths):
                 loss = self._run(X, truths, numbers[0] if drop else drop)
             gradients, changes = trace.gradients(), trace.changes()
             if gradients.keys() != set(keys):
                 raise _OthersAreTrained(set(gradients))
+            loss, summed = batch.summed(loss, [gradients[key] for key in keys], changes.arrays)
             columns = parts(tables, *[len(keys)] * len(names))
             updated, after = traced_update(
                 self._optimizer,
                 self._ops,
                 dict(zip(keys, weights, strict=True)),
-                {key: gradients[key] for key in keys},
+                dict(zip(keys, summed, strict=True)),
                 {
                     name: dict(zip(keys, column, strict=True))
                     for name, column in zip(names, columns, strict=False)
@@ -162,7 +163,7 @@ class FusedStep:
             new = [table[key] for table in (updated, *(after[name] for name in names)) for key in keys]
             return [*new, loss, *changes.arrays]
 
-        program = self._programs.compiler.program(function, arrays, donated=(1 + len(names)) * len(keys))
+        program = self._programs.program(batch, function, arrays, donated=(1 + len(names)) * len(keys))
         return _Step(program, *found)
 
 

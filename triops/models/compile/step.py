@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
 from triops.errors import UnknownLengths
 from triops.models.compile.batches import Batch
+from triops.models.compile.devices import across_devices
 from triops.models.compile.forms import signature
 from triops.models.compile.fused import FusedStep
 from triops.models.compile.inventory import Changes, Settings, Trace
@@ -38,12 +39,19 @@ class CompiledStep:
     """See `triops.compile_step`."""
 
     def __init__(
-        self, model: Model, loss: Callable[..., tuple[Any, Any]], optimizer: Any, *, fill: bool = True
+        self,
+        model: Model,
+        loss: Callable[..., tuple[Any, Any]],
+        optimizer: Any,
+        *,
+        fill: bool = True,
+        devices: int | str | Sequence[Any] | None = None,
     ) -> None:
         self.model = model._model if isinstance(model, CompiledModel) else model
         self.loss, self.optimizer = loss, optimizer
         # Another's loss would count the rows that a batch is filled up with.
-        self._programs = Programs(self.model, fill=fill and isinstance(loss, Loss) and _is_ours(loss))
+        fill = fill and isinstance(loss, Loss) and _is_ours(loss)
+        self._programs = Programs(self.model, fill=fill, across=across_devices(self.model.ops, devices))
         self._fused: FusedStep | None = None
         if self.model.ops.backend.compiler is not None and fits_programs(optimizer):
             self._fused = FusedStep(self._programs, optimizer, self._pass)
@@ -115,9 +123,10 @@ class CompiledStep:
                 loss = self._pass(X, truths, rate[0] if drop else drop)
             gradients, changes = trace.gradients(), trace.changes()
             found[:] = list(gradients), changes
-            return [loss, *gradients.values(), *changes.arrays]
+            loss, summed = batch.summed(loss, list(gradients.values()), changes.arrays)
+            return [loss, *summed, *changes.arrays]
 
-        program = self._programs.compiler.program(function, arrays)
+        program = self._programs.program(batch, function, arrays)
         return _Gradients(program, *found)
 
 

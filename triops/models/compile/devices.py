@@ -1,0 +1,127 @@
+"""Train steps on several devices: which, and how a batch of sequences is divided among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from triops.backends.backend import Device
+from triops.backends.compiler import AcrossDevices
+from triops.errors import ArgumentError, UnknownLengths
+from triops.models.adapters.conversions import kind_of
+from triops.models.compile.batches import FilledBatch, shared_out
+from triops.models.compile.buckets import round_up_longest, round_up_rows, round_up_sequences
+from triops.models.compile.forms import take_apart
+from triops.ops import Ops
+from triops.ops.bounds import Bounds, Part
+
+__all__ = ["DividedBatch", "across_devices"]
+
+
+class DividedBatch(FilledBatch):
+    """Sequences in as many parts as there are devices, of about as many rows each, and each filled up to the same
+    numbers of rows and sequences. While it is traced it is the part of a device."""
+
+    def __init__(
+        self, across: AcrossDevices, ops: Ops, X: Any, truths: Any, rows: Any, lengths: Sequence[int]
+    ) -> None:
+        self._across, self._ops, self._X, self._kind, self._lengths = across, ops, X, kind_of(ops, X), lengths
+        np = ops.backend.host.namespace
+        self.rows, self.sequences = len(rows), len(lengths)
+        starts = np.cumsum([0, *lengths])
+        wanted = np.arange(across.count + 1) * self.rows / across.count
+        cuts = abs(starts[:, None] - wanted).argmin(axis=0)
+        self._cuts = {self.rows: starts[cuts].tolist(), self.sequences: cuts.tolist()}
+        counts = {whole: np.diff(places) for whole, places in self._cuts.items()}
+        self.all_sequences = round_up_sequences(int(counts[self.sequences].max()) + 1)
+        added = self.all_sequences - counts[self.sequences]
+        self.all_rows = round_up_rows(int((counts[self.rows] + added).max()))
+        if self.all_rows == self.all_sequences:  # outputs are told apart by these numbers
+            self.all_rows = round_up_rows(self.all_rows + 1)
+        self._parts = {self.rows: self.all_rows, self.sequences: self.all_sequences}
+        filled: list[int] = []
+        real: list[int] = []
+        for i, more in enumerate(added.tolist()):
+            row, sequence = self._cuts[self.rows][i], self._cuts[self.sequences][i]
+            own_rows, own_sequences = int(counts[self.rows][i]), int(counts[self.sequences][i])
+            filled += lengths[sequence : sequence + own_sequences]
+            filled += shared_out(self.all_rows - own_rows, more)
+            real += [own_rows, own_sequences, row, sequence, self.rows, self.sequences]
+        self._longest = round_up_longest(max(filled))
+        truth_arrays, self._truths = take_apart(ops, truths)
+        of_truths = [ops.to_numpy(array) for array in truth_arrays]
+        on_host = [np.array(filled, "int32"), np.array(real, "int32"), *map(self._up, of_truths)]
+        self.arrays = [self._up(rows), *on_host]
+        self.axes = [0, 0, 0, *(0 if self._is_divided(array) else None for array in of_truths)]
+
+    def summed(self, loss: Any, gradients: list[Any], changes: list[Any]) -> tuple[Any, list[Any]]:
+        if changes:
+            raise UnknownLengths("a layer keeps arrays of the whole batch")
+        loss, *gradients = self._across.total([loss, *gradients])
+        return loss, gradients
+
+    def once(self, arrays: list[Any]) -> list[Any]:
+        return self._across.once(arrays)
+
+    def _bounds(self, lengths: Any, real: Any) -> Bounds:
+        part = Part(*(real[i] for i in range(2, 6)))
+        return Bounds(lengths, self.all_rows, self._longest, real[0], real[1], part)
+
+    def _is_divided(self, host: Any) -> bool:
+        return host.ndim > 0 and len(host) in self._cuts
+
+    def _up(self, host: Any) -> Any:
+        """An array of the host in parts, one after another, each filled up."""
+        if not self._is_divided(host):
+            return host
+        size, cuts = self._parts[len(host)], self._cuts[len(host)]
+        filled = self._ops.backend.host.namespace.zeros((len(cuts[1:]), size, *host.shape[1:]), host.dtype)
+        for i, part in enumerate(filled):
+            part[: cuts[i + 1] - cuts[i]] = host[cuts[i] : cuts[i + 1]]
+        return filled.reshape(-1, *host.shape[1:])
+
+
+def across_devices(ops: Ops, devices: int | str | Sequence[Any] | None) -> AcrossDevices | None:
+    """What compiles for these devices; None where it is the ops' own alone.
+
+    Raises ArgumentError where there are no such devices, or not the ops' own among them.
+    """
+    own, compiler = ops.backend.device, ops.backend.compiler
+    if devices is None:
+        return None
+    many = devices > 1 if isinstance(devices, int) else isinstance(devices, list | tuple) and len(devices) > 1
+    if many and compiler is None:
+        raise ArgumentError(
+            f"compile_step: devices is {devices!r}, but models on {ops!r} compute on one: leave devices out, or "
+            f"move the model to JAX, as in model.to('jax')"
+        )
+    have = [own, *(each for each in ops.backend.devices() if each.kind == own.kind and each != own)]
+    wanted = _wanted(devices, own, have if compiler is not None else [own])
+    return None if compiler is None or len(wanted) == 1 else compiler.across(wanted)
+
+
+def _wanted(devices: int | str | Sequence[Any], own: Device, have: list[Device]) -> list[Device]:
+    names = ", ".join(map(str, have))
+    if devices == "all":
+        return have
+    if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1:
+        if devices > len(have):
+            more = f"--xla_force_host_platform_device_count={devices}"
+            hint = f" (JAX has more on a CPU with XLA_FLAGS={more})" if own.kind == "cpu" else ""
+            raise ArgumentError(
+                f"compile_step: devices is {devices}, but there are {len(have)} of the model's kind: {names}; "
+                f"ask for fewer{hint}"
+            )
+        return have[:devices]
+    if not isinstance(devices, list | tuple) or not all(isinstance(each, str | Device) for each in devices):
+        raise ArgumentError(
+            f"compile_step: devices must be how many, 'all', or a list of names, as ['{own}'], got {devices!r}"
+        )
+    found = [Device.parse(each) if isinstance(each, str) else each for each in devices]
+    strange = [each for each in found if each not in have]
+    if strange or own not in found or len(set(found)) < len(found):
+        raise ArgumentError(
+            f"compile_step: devices must be some of {names}, each once, and {own}, where the model is, among "
+            f"them, got {', '.join(map(str, found)) or 'none'}: move the model with model.to(...), or name others"
+        )
+    return [own, *(each for each in found if each != own)]

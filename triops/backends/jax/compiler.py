@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from triops.backends.backend import Device
 from triops.backends.compiler import AcrossDevices, Compiler, Function, Program, TwoWay
+from triops.backends.jax.disk import kept_on_disk
 
 __all__ = ["JaxCompiler", "has_float64", "precision", "standing_for"]
 
@@ -33,7 +34,9 @@ class _Traced(Program):
         with precision(self._wide):
             traced = jax.jit(function, donate_argnums=tuple(range(donated))).trace(*map(standing_for, arrays))
             self.constants = traced.jaxpr.consts
-            self._compiled = traced.lower().compile()
+            lowered = traced.lower()
+            with kept_on_disk():
+                self._compiled = lowered.compile()
         self._donated = donated
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:

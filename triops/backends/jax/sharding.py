@@ -14,6 +14,7 @@ from triops.backends.backend import Device
 from triops.backends.compiler import AcrossDevices, Function, Program
 from triops.backends.jax.backend import jax_devices
 from triops.backends.jax.compiler import has_float64, precision, standing_for
+from triops.backends.jax.disk import kept_on_disk
 
 __all__ = ["JaxAcrossDevices"]
 
@@ -93,7 +94,9 @@ class _OnAll(Program):
             compiled = jax.jit(run, donate_argnums=tuple(range(donated)), out_shardings=across.divided(None))
             traced = compiled.trace(*map(standing_for, placed))
             self.constants = traced.jaxpr.consts
-            self._compiled = traced.lower().compile()
+            lowered = traced.lower()
+            with kept_on_disk():
+                self._compiled = lowered.compile()
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
         placed = [self._replicas.whole(array) for array in arrays[: self._kept]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from triops.errors import UnknownLengths
 from triops.models.adapters.conversions import LIST, PADDED, RAGGED, convert, kind_of
-from triops.models.compile.buckets import round_up_longest, round_up_rows, round_up_sequences
+from triops.models.compile.buckets import Part, Sizes
 from triops.models.compile.forms import (
     ARRAY,
     Form,
@@ -97,17 +97,17 @@ class FilledBatch(Batch):
     that were, of one row at least each: what mixes rows keeps to a sequence, and so leaves the batch's own
     alone."""
 
-    def __init__(self, ops: Ops, X: Any, truths: Any, rows: Any, lengths: Any) -> None:
+    def __init__(
+        self, sizes: Sizes, longest: bool, ops: Ops, X: Any, truths: Any, rows: Any, lengths: list[int]
+    ) -> None:
         self._ops, self._X, self._kind, self._lengths = ops, X, kind_of(ops, X), lengths
         np = ops.backend.host.namespace
         self.rows, self.sequences = len(rows), len(lengths)
-        self.all_sequences = round_up_sequences(self.sequences + 1)
-        added = self.all_sequences - self.sequences
-        self.all_rows = round_up_rows(self.rows + added)
-        if self.all_rows == self.all_sequences:  # outputs are told apart by these numbers
-            self.all_rows = round_up_rows(self.all_rows + 1)
-        filled = np.array([*lengths, *shared_out(self.all_rows - self.rows, added)], "int32")
-        self._longest = round_up_longest(int(filled.max()))
+        part = Part(self.rows, self.sequences)
+        self.all_rows, self.all_sequences, self._longest = sizes.of([part], max(lengths) if longest else 0)
+        added = shared_out(self.all_rows - self.rows, self.all_sequences - self.sequences)
+        filled = np.array([*lengths, *added], "int32")
+        self._longest = max(self._longest, *lengths, *added)
         truth_arrays, self._truths = take_apart(ops, truths)
         on_host = [self._up(rows), filled, np.array([self.rows, self.sequences], "int32")]
         self.arrays = ops.backend.from_host(
@@ -243,12 +243,11 @@ def batch_of(
     X: Any,
     truths: Any = None,
     *,
-    fill: bool = True,
-    filled: Callable[..., FilledBatch] = FilledBatch,
+    filled: Callable[..., FilledBatch] | None = None,
 ) -> Batch:
-    """The batch, filled up where it is one of sequences that all have rows, of one kind. filled: what makes that
-    one."""
-    if not fill or not isinstance(X, Ragged | Padded | list) or not len(X):
+    """The batch, filled up where it is one of sequences that all have rows, of one kind. filled: what does so, if
+    anything."""
+    if filled is None or not isinstance(X, Ragged | Padded | list) or not len(X):
         return Batch(ops, X, truths)
     is_array = ops.backend.is_array
     if isinstance(X, list):

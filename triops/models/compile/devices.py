@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from triops.backends.backend import Device
@@ -10,10 +11,9 @@ from triops.backends.compiler import AcrossDevices
 from triops.errors import ArgumentError, UnknownLengths
 from triops.models.adapters.conversions import kind_of
 from triops.models.compile.batches import FilledBatch, shared_out
-from triops.models.compile.buckets import round_up_longest, round_up_rows, round_up_sequences
+from triops.models.compile.buckets import Part, Sizes
 from triops.models.compile.forms import take_apart
-from triops.ops import Ops
-from triops.ops.bounds import Bounds, Part
+from triops.ops import Ops, bounds
 
 __all__ = ["DividedBatch", "across_devices"]
 
@@ -23,7 +23,15 @@ class DividedBatch(FilledBatch):
     numbers of rows and sequences. While it is traced it is the part of a device."""
 
     def __init__(
-        self, across: AcrossDevices, ops: Ops, X: Any, truths: Any, rows: Any, lengths: Sequence[int]
+        self,
+        across: AcrossDevices,
+        sizes: Sizes,
+        longest: bool,
+        ops: Ops,
+        X: Any,
+        truths: Any,
+        rows: Any,
+        lengths: list[int],
     ) -> None:
         self._across, self._ops, self._X, self._kind, self._lengths = across, ops, X, kind_of(ops, X), lengths
         np = ops.backend.host.namespace
@@ -32,22 +40,16 @@ class DividedBatch(FilledBatch):
         wanted = np.arange(across.count + 1) * self.rows / across.count
         cuts = abs(starts[:, None] - wanted).argmin(axis=0)
         self._cuts = {self.rows: starts[cuts].tolist(), self.sequences: cuts.tolist()}
-        counts = {whole: np.diff(places) for whole, places in self._cuts.items()}
-        self.all_sequences = round_up_sequences(int(counts[self.sequences].max()) + 1)
-        added = self.all_sequences - counts[self.sequences]
-        self.all_rows = round_up_rows(int((counts[self.rows] + added).max()))
-        if self.all_rows == self.all_sequences:  # outputs are told apart by these numbers
-            self.all_rows = round_up_rows(self.all_rows + 1)
+        own = [Part(*counts) for counts in zip(*(map(_between, self._cuts.values())), strict=True)]
+        self.all_rows, self.all_sequences, self._longest = sizes.of(own, max(lengths) if longest else 0)
         self._parts = {self.rows: self.all_rows, self.sequences: self.all_sequences}
         filled: list[int] = []
         real: list[int] = []
-        for i, more in enumerate(added.tolist()):
-            row, sequence = self._cuts[self.rows][i], self._cuts[self.sequences][i]
-            own_rows, own_sequences = int(counts[self.rows][i]), int(counts[self.sequences][i])
-            filled += lengths[sequence : sequence + own_sequences]
-            filled += shared_out(self.all_rows - own_rows, more)
-            real += [own_rows, own_sequences, row, sequence, self.rows, self.sequences]
-        self._longest = round_up_longest(max(filled))
+        for part, row, sequence in zip(own, *self._cuts.values(), strict=False):
+            filled += lengths[sequence : sequence + part.sequences]
+            filled += shared_out(self.all_rows - part.rows, self.all_sequences - part.sequences)
+            real += [*part, row, sequence, self.rows, self.sequences]
+        self._longest = max(self._longest, *filled)
         truth_arrays, self._truths = take_apart(ops, truths)
         of_truths = [ops.to_numpy(array) for array in truth_arrays]
         on_host = [np.array(filled, "int32"), np.array(real, "int32"), *map(self._up, of_truths)]
@@ -63,9 +65,9 @@ class DividedBatch(FilledBatch):
     def once(self, arrays: list[Any]) -> list[Any]:
         return self._across.once(arrays)
 
-    def _bounds(self, lengths: Any, real: Any) -> Bounds:
-        part = Part(*(real[i] for i in range(2, 6)))
-        return Bounds(lengths, self.all_rows, self._longest, real[0], real[1], part)
+    def _bounds(self, lengths: Any, real: Any) -> bounds.Bounds:
+        part = bounds.Part(*(real[i] for i in range(2, 6)))
+        return bounds.Bounds(lengths, self.all_rows, self._longest, real[0], real[1], part)
 
     def _is_divided(self, host: Any) -> bool:
         return host.ndim > 0 and len(host) in self._cuts
@@ -79,6 +81,10 @@ class DividedBatch(FilledBatch):
         for i, part in enumerate(filled):
             part[: cuts[i + 1] - cuts[i]] = host[cuts[i] : cuts[i + 1]]
         return filled.reshape(-1, *host.shape[1:])
+
+
+def _between(places: list[int]) -> list[int]:
+    return [after - before for before, after in pairwise(places)]
 
 
 def across_devices(ops: Ops, devices: int | str | Sequence[Any] | None) -> AcrossDevices | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from triops.backends.compiler import AcrossDevices, Compiler, Function, Program
 from triops.errors import ArgumentError, CompileError, TriopsError, UnknownLengths
 from triops.models.compile.batches import Batch, FilledBatch, batch_of
+from triops.models.compile.buckets import Sizes
 from triops.models.compile.devices import DividedBatch
 from triops.models.compile.inventory import Inventory, Settings
 from triops.models.compile.traps import nothing_left_behind, refuse_constants
@@ -33,9 +34,10 @@ class Programs:
         self.inventory = Inventory(model)
         self.compilations = 0
         self._fill = fill
-        self._filled = FilledBatch if across is None else partial(DividedBatch, across)
+        self._filled = partial(FilledBatch if across is None else partial(DividedBatch, across), Sizes())
         self._exact: set[Settings] = set()
         self._with_longest: set[Settings] = set()
+        self._without_longest: set[Settings] = set()
         self._made: dict[Hashable, Any] = {}
         self._shapes: list[str] = []
         self._lock = threading.RLock()
@@ -60,8 +62,9 @@ class Programs:
             if made is None:
                 made = self._make(settings, make)
                 known = batch.known
-                if known is not None and known.longest_was_used:
-                    self._with_longest.add(settings)
+                if known is not None:
+                    uses = known.longest_was_used
+                    (self._with_longest if uses else self._without_longest).add(settings)
                 self._made[settings, key(settings in self._with_longest)] = made
                 self._count(batch.told)
         return made
@@ -77,8 +80,10 @@ class Programs:
         """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is
         not."""
         settings = self.inventory.settings()
+        longest = settings in self._with_longest or settings not in self._without_longest
         fill = self._fill and settings not in self._exact
-        batch = batch_of(self.model.ops, X, truths, fill=fill, filled=self._filled)
+        filled = partial(self._filled, longest) if fill else None
+        batch = batch_of(self.model.ops, X, truths, filled=filled)
         try:
             return call(settings, batch)
         except UnknownLengths:

@@ -110,9 +110,11 @@ class FilledBatch(Batch):
         self._longest = max(self._longest, *lengths, *added)
         truth_arrays, self._truths = take_apart(ops, truths)
         on_host = [self._up(rows), filled, np.array([self.rows, self.sequences], "int32")]
-        self.arrays = ops.backend.from_host(
-            [*on_host, *(self._up(ops.to_numpy(array)) for array in truth_arrays)]
-        )
+        on_host += [self._up(ops.to_numpy(array)) for array in truth_arrays]
+        # A program takes arrays of the host in less time than the backend does, but for those of 64 bits.
+        self.arrays = [
+            array if array.dtype.itemsize < 8 else ops.backend.from_host([array])[0] for array in on_host
+        ]
 
     @property
     def told(self) -> str:

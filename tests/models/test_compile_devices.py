@@ -30,7 +30,7 @@ def floats(*shape):
 def close(one, other):
     np.testing.assert_allclose(to_numpy(one), to_numpy(other), rtol=1e-5, atol=2e-6)
 
-def check(model, batches, loss=None, optimizer=lambda: Adam(0.01), drop=0.2, devices=4, fill=True):
+def check(model, batches, loss=None, optimizer=lambda: Adam(0.01, eps=1e-3), drop=0.2, devices=4, fill=True):
     '''Steps on one device and on four, with gradients from before in the last; the step on four.'''
     loss = loss or CategoricalCrossentropy()
     model.initialize(seed=1)

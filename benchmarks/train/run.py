@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ def run_train(contains: Sequence[str], *, quick: bool, json_file: Path | None) -
     check_json_file(json_file)
     load = machine_load()
     _keep_memory()
+    os.environ["TRIOPS_JAX_CACHE"] = "0"  # first steps compile, as everyone's
     peers, left_out = load_peers()
     progress = Console(stderr=True, highlight=False)
     progress.print("measuring what the machine can do", soft_wrap=True)

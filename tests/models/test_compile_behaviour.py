@@ -302,3 +302,8 @@ def test_a_step_leaves_out_the_gradient_of_the_batch_alone(tied: bool, ops: Ops)
     assert_same(eager, stepped)
     Y, backprop = stepped.begin_update(X)
     assert backprop(Y).shape == X.shape
+
+
+def test_devices_and_layers_that_run_as_they_are_exclude_each_other(ops: Ops) -> None:
+    with pytest.raises(ArgumentError, match="devices divide one program, and eager=True makes several"):
+        triops.compile_step(classifier(), CategoricalCrossentropy(), Adam(), eager=True, devices=1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-__all__ = ["Compiler", "Function", "Program", "TwoWay"]
+if TYPE_CHECKING:
+    from triops.backends.backend import Device
+
+__all__ = ["AcrossDevices", "Compiler", "Function", "Program", "TwoWay"]
 
 Function: TypeAlias = Callable[[list[Any]], list[Any]]
 # The outputs and what is to be known besides them; and what becomes of the gradients of the outputs.
@@ -42,5 +45,37 @@ class Compiler(ABC):
         """
 
     @abstractmethod
+    def across(self, devices: Sequence[Device]) -> AcrossDevices:
+        """What makes programs that run on several devices of one kind at once."""
+
+    @abstractmethod
     def why_not(self, error: BaseException) -> str | None:
         """What a layer did that cannot be compiled, where that is what the error is about."""
+
+
+class AcrossDevices(ABC):
+    """What makes programs for several devices. They take and give arrays of the first one; the last arguments, a
+    dimension for each in `axes`, are divided along it among the devices, or go whole to each where it is None.
+    count: of the devices."""
+
+    count: int
+
+    @abstractmethod
+    def whole(
+        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+    ) -> Program:
+        """The function as `Compiler.program` has it, of the whole arrays: what it means does not change."""
+
+    @abstractmethod
+    def apart(
+        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+    ) -> Program:
+        """The function of each device's own part. Its results must be the same on all."""
+
+    @abstractmethod
+    def total(self, arrays: list[Any]) -> list[Any]:
+        """In a function of parts, the sums over the devices."""
+
+    @abstractmethod
+    def once(self, arrays: list[Any]) -> list[Any]:
+        """In a function of parts, arrays that are to be counted once in a total."""

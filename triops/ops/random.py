@@ -8,6 +8,7 @@ from typing import Any
 
 from triops.errors import ArgumentError
 from triops.ops.base import OpsBase
+from triops.ops.bounds import bounds
 from triops.types import DType, FloatsXd, Ints1d, Shape
 
 __all__ = ["RandomOps"]
@@ -73,6 +74,7 @@ class RandomOps(OpsBase):
             self._word("seed", seed),
             self._word("step", step),
             drop,
+            *_rows_before(tuple(shape)),
             shape=tuple(shape),
             dtype=self.backend.host.dtype_name(dtype),
         )
@@ -82,6 +84,13 @@ class RandomOps(OpsBase):
         if self.backend.is_traced(value):
             return value.astype("uint32")
         return self.backend.host.as_scalar(_counter("dropout_mask", argument, value) % _WORD, "uint32")
+
+
+def _rows_before(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Where a device computes a part of a batch, the rows before it: the mask is that of the whole batch."""
+    known = bounds()
+    first = None if known is None or not shape else known.first(shape[0])
+    return () if first is None else (first,)
 
 
 def _counter(op: str, argument: str, value: int) -> int:

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from triops.backends.compiler import Compiler, Function, Program, TwoWay
+from triops.backends.backend import Device
+from triops.backends.compiler import AcrossDevices, Compiler, Function, Program, TwoWay
+from triops.backends.jax.disk import kept_on_disk
 
-__all__ = ["JaxCompiler"]
+__all__ = ["JaxCompiler", "has_float64", "precision", "standing_for"]
 
 _HELD = 3  # references to a donated array: the model's or optimizer's, the list's, and getrefcount's own
 _REASONS = {
@@ -28,11 +30,13 @@ class _Traced(Program):
     """A compiled program of arrays on one device."""
 
     def __init__(self, function: Callable[..., Any], arrays: Sequence[Any], donated: int) -> None:
-        self._wide = _has_float64(arrays)
-        with _precision(self._wide):
-            traced = jax.jit(function, donate_argnums=tuple(range(donated))).trace(*map(_standing_for, arrays))
+        self._wide = has_float64(arrays)
+        with precision(self._wide):
+            traced = jax.jit(function, donate_argnums=tuple(range(donated))).trace(*map(standing_for, arrays))
             self.constants = traced.jaxpr.consts
-            self._compiled = traced.lower().compile()
+            lowered = traced.lower()
+            with kept_on_disk():
+                self._compiled = lowered.compile()
         self._donated = donated
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
@@ -42,7 +46,7 @@ class _Traced(Program):
         if not self._wide:
             results: Sequence[Any] = self._compiled(*arrays)
             return results
-        with _precision(True):
+        with precision(True):
             return self._compiled(*arrays)  # type: ignore[no-any-return]
 
 
@@ -57,6 +61,11 @@ class JaxCompiler(Compiler):
         forward = _Traced(lambda *given: way_back.prepare(function, list(given)), arrays, 0)
         backward = _Traced(way_back.run, [*arrays, *way_back.outputs, *way_back.inside, *way_back.gradients], 0)
         return forward, backward, len(way_back.inside)
+
+    def across(self, devices: Sequence[Device]) -> AcrossDevices:
+        from triops.backends.jax.sharding import JaxAcrossDevices
+
+        return JaxAcrossDevices(devices)
 
     def why_not(self, error: BaseException) -> str | None:
         for kind, reason in _REASONS.items():
@@ -102,7 +111,7 @@ def _like(array: Any) -> Any:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
 
-def _standing_for(array: Any) -> Any:
+def standing_for(array: Any) -> Any:
     """What a function is traced with instead of an array."""
     if array.dtype.itemsize < 8:
         return _like(array)
@@ -113,12 +122,13 @@ def _standing_for(array: Any) -> Any:
         return jnp.zeros(array.shape, array.dtype)
 
 
-def _has_float64(arrays: Sequence[Any]) -> bool:
+def has_float64(arrays: Sequence[Any]) -> bool:
+    """Whether a program computes in 64 bits."""
     return any(array.dtype == "float64" for array in arrays)
 
 
 @contextlib.contextmanager
-def _precision(wide: bool) -> Iterator[None]:
+def precision(wide: bool) -> Iterator[None]:
     """Where there are float64 arrays, a Python number is to be float64 as well."""
     with jax.enable_x64(True) if wide else contextlib.nullcontext():
         yield

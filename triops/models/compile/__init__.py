@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from triops.errors import ArgumentError
@@ -59,6 +59,7 @@ def compile_step(
     fill: bool = True,
     precision: str | None = None,
     eager: bool = False,
+    devices: int | str | Sequence[Any] | None = None,
 ) -> CompiledStep:
     """A train step `loss = step(X, truths, drop=0.0)` as one program: forward, loss, backward, clipping and
     update.
@@ -75,6 +76,12 @@ def compile_step(
     and halves `step.loss_scale`; to know that, each step waits until it is done. eager: as of `compile`; with a
     layer that runs as it is a step is no longer one program, and has the same results.
 
+    devices: where to compute, among those of the model's kind: how many, or "all", or their names in a list, as
+    ["cuda:0", "cuda:1"], the model's own among them. Each has a part of the batch, of any number of rows, and all
+    the parameters; the step is the one that a single device would make, but for rounding. Sequences that are
+    filled up go whole to one device each, and cost no more exchange than that of the gradients; other batches are
+    divided as the compiler sees fit. Dropout drops the same entries on any number of devices.
+
     Raises ArgumentError for arguments of another kind; else as `compile`.
     """
     _check_model("compile_step", model, eager)
@@ -84,7 +91,7 @@ def compile_step(
                 f"compile_step: {name} must be callable, got {type(argument).__name__}: give an object such as "
                 f"{'CategoricalCrossentropy()' if name == 'loss' else 'Adam()'}"
             )
-    return CompiledStep(model, loss, optimizer, fill=fill, precision=precision, eager=eager)
+    return CompiledStep(model, loss, optimizer, fill=fill, precision=precision, eager=eager, devices=devices)
 
 
 def _check_model(name: str, model: Any, eager: bool) -> None:

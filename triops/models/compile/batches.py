@@ -3,16 +3,17 @@ that are filled up to few numbers of rows and sequences, with their lengths as d
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from triops.errors import UnknownLengths
 from triops.models.adapters.conversions import LIST, PADDED, RAGGED, convert, kind_of
-from triops.models.compile.buckets import round_up_longest, round_up_rows, round_up_sequences
+from triops.models.compile.buckets import Part, Sizes
 from triops.models.compile.forms import (
     ARRAY,
     Form,
+    axes_of,
     gradients_of,
     put_together,
     signature,
@@ -24,17 +25,23 @@ from triops.ops.base import is_float
 from triops.ops.bounds import Bounds, bounded
 from triops.ragged import Joined, Padded, Ragged
 
-__all__ = ["Batch", "FilledBatch", "batch_of"]
+__all__ = ["Batch", "FilledBatch", "batch_of", "shared_out"]
 
 
 class Batch:
-    """A batch as it is. arrays: what a program gets. known: what a trace knew of lengths that it did not know."""
+    """A batch as it is. arrays: what a program gets. axes: the dimension of each along which it can be divided.
+    known: what a trace knew of lengths that it did not know."""
 
     known: Bounds | None = None
+    axes: Sequence[int | None]
 
     def __init__(self, ops: Ops, X: Any, truths: Any = None) -> None:
         self._ops = ops
         self.arrays, self._form = take_apart(ops, (X, truths))
+        self.axes = [
+            axis if array.ndim > axis else None
+            for array, axis in zip(self.arrays, axes_of(self._form), strict=True)
+        ]
 
     @property
     def told(self) -> str:
@@ -66,6 +73,14 @@ class Batch:
         """The gradient of Y out of those of its floating arrays."""
         return with_gradients(self._ops, Y, arrays)
 
+    def summed(self, loss: Any, gradients: list[Any], changes: list[Any]) -> tuple[Any, list[Any]]:
+        """Loss and gradients of the batch, out of what a pass found. changes: the state that it set."""
+        return loss, gradients
+
+    def once(self, arrays: list[Any]) -> list[Any]:
+        """Gradients of earlier, to be among those."""
+        return arrays
+
     # -- when it runs
 
     def result(self, form: Any, arrays: Sequence[Any]) -> Any:
@@ -82,24 +97,24 @@ class FilledBatch(Batch):
     that were, of one row at least each: what mixes rows keeps to a sequence, and so leaves the batch's own
     alone."""
 
-    def __init__(self, ops: Ops, X: Any, truths: Any, rows: Any, lengths: Any) -> None:
+    def __init__(
+        self, sizes: Sizes, longest: bool, ops: Ops, X: Any, truths: Any, rows: Any, lengths: list[int]
+    ) -> None:
         self._ops, self._X, self._kind, self._lengths = ops, X, kind_of(ops, X), lengths
         np = ops.backend.host.namespace
         self.rows, self.sequences = len(rows), len(lengths)
-        self.all_sequences = round_up_sequences(self.sequences + 1)
-        added = self.all_sequences - self.sequences
-        self.all_rows = round_up_rows(self.rows + added)
-        if self.all_rows == self.all_sequences:  # outputs are told apart by these numbers
-            self.all_rows = round_up_rows(self.all_rows + 1)
-        each, more = divmod(self.all_rows - self.rows, added)
-        filled = np.concatenate([lengths, np.full(added, each)]).astype("int32")
-        filled[self.sequences : self.sequences + more] += 1
-        self._longest = round_up_longest(int(filled.max()))
+        part = Part(self.rows, self.sequences)
+        self.all_rows, self.all_sequences, self._longest = sizes.of([part], max(lengths) if longest else 0)
+        added = shared_out(self.all_rows - self.rows, self.all_sequences - self.sequences)
+        filled = np.array([*lengths, *added], "int32")
+        self._longest = max(self._longest, *lengths, *added)
         truth_arrays, self._truths = take_apart(ops, truths)
         on_host = [self._up(rows), filled, np.array([self.rows, self.sequences], "int32")]
-        self.arrays = ops.backend.from_host(
-            [*on_host, *(self._up(ops.to_numpy(array)) for array in truth_arrays)]
-        )
+        on_host += [self._up(ops.to_numpy(array)) for array in truth_arrays]
+        # A program takes arrays of the host in less time than the backend does, but for those of 64 bits.
+        self.arrays = [
+            array if array.dtype.itemsize < 8 else ops.backend.from_host([array])[0] for array in on_host
+        ]
 
     @property
     def told(self) -> str:
@@ -111,7 +126,7 @@ class FilledBatch(Batch):
     @contextmanager
     def entered(self, given: list[Any]) -> Iterator[tuple[Any, Any]]:
         rows, lengths, real, *truths = given
-        self.known = Bounds(lengths, self.all_rows, self._longest, real[0], real[1])
+        self.known = self._bounds(lengths, real)
         with bounded(self.known):
             yield self._formed(self._kind, rows), put_together(self._truths, truths)
 
@@ -138,6 +153,9 @@ class FilledBatch(Batch):
         return self._gradients(form, iter(outputs), dY)
 
     # -- the parts of that
+
+    def _bounds(self, lengths: Any, real: Any) -> Bounds:
+        return Bounds(lengths, self.all_rows, self._longest, real[0], real[1])
 
     def _form_of(self, item: Any, arrays: list[Any]) -> Form:
         ops, known = self._ops, self.known
@@ -216,9 +234,22 @@ class FilledBatch(Batch):
         return self._ops.backend.from_host([self._ops.to_numpy(array)[:count]])[0]
 
 
-def batch_of(ops: Ops, X: Any, truths: Any = None, *, fill: bool = True) -> Batch:
-    """The batch, filled up where it is one of sequences that all have rows, of one kind."""
-    if not fill or not isinstance(X, Ragged | Padded | list) or not len(X):
+def shared_out(rows: int, sequences: int) -> list[int]:
+    """The lengths of that many sequences with that many rows."""
+    each, more = divmod(rows, sequences)
+    return [each + (i < more) for i in range(sequences)]
+
+
+def batch_of(
+    ops: Ops,
+    X: Any,
+    truths: Any = None,
+    *,
+    filled: Callable[..., FilledBatch] | None = None,
+) -> Batch:
+    """The batch, filled up where it is one of sequences that all have rows, of one kind. filled: what does so, if
+    anything."""
+    if filled is None or not isinstance(X, Ragged | Padded | list) or not len(X):
         return Batch(ops, X, truths)
     is_array = ops.backend.is_array
     if isinstance(X, list):
@@ -234,4 +265,4 @@ def batch_of(ops: Ops, X: Any, truths: Any = None, *, fill: bool = True) -> Batc
     # Of an empty sequence no layer could say that it must not be; and truths must be of one or the other.
     if min(lengths) < 1 or sum(lengths) != len(rows) or len(rows) == len(lengths):
         return Batch(ops, X, truths)
-    return FilledBatch(ops, X, truths, rows, lengths)
+    return filled(ops, X, truths, rows, lengths)

@@ -11,7 +11,16 @@ from triops.ops import Ops
 from triops.ops.base import is_float
 from triops.ragged import Padded, Ragged
 
-__all__ = ["ARRAY", "Form", "gradients_of", "put_together", "signature", "take_apart", "with_gradients"]
+__all__ = [
+    "ARRAY",
+    "Form",
+    "axes_of",
+    "gradients_of",
+    "put_together",
+    "signature",
+    "take_apart",
+    "with_gradients",
+]
 
 
 class Form(NamedTuple):
@@ -63,6 +72,14 @@ def take_apart(ops: Ops, tree: Any) -> tuple[list[Any], Form]:
         return Form(type(item), (), item)
 
     return arrays, form_of(tree)
+
+
+def axes_of(form: Form) -> list[int]:
+    """The dimension along which each array has a batch's items: that of sequences lies second in Padded."""
+    if form.kind is _Array:
+        return [0]
+    axes = [axis for inside in form.inside for axis in axes_of(inside)]
+    return [1, *axes[1:]] if issubclass(form.kind, Padded) else axes
 
 
 def put_together(form: Form, arrays: Sequence[Any]) -> Any:

@@ -149,19 +149,19 @@ class FusedStep:
             scale = Scale(self._ops, scales)
             params = dict(zip([*trained.places, *trained.others], [*weights, *others], strict=True))
             trace = Trace(settings, self._precision, [params[place] for place in settings.places], states, counts)
-            trace.add_up(sums, map(scale.up, grads))
+            trace.add_up(sums, map(scale.up, batch.once(grads)))
             with trace.seen(), batch.entered(taken) as (X, truths):
                 loss = self._run(X, truths, numbers[0] if drop else drop, scale)
-            scaled, changes = trace.gradients(), trace.changes()
-            gradients = dict(zip(scaled, scale.down(scaled.values()), strict=True))
+            gradients, changes = trace.gradients(), trace.changes()
             if gradients.keys() != set(keys):
                 raise _OthersAreTrained(set(gradients))
+            loss, summed = batch.summed(loss, [gradients[key] for key in keys], changes.arrays)
             columns = parts(tables, *[len(keys)] * len(names))
             updated, after = traced_update(
                 self._optimizer,
                 self._ops,
                 dict(zip(keys, weights, strict=True)),
-                {key: gradients[key] for key in keys},
+                dict(zip(keys, scale.down(summed), strict=True)),
                 {
                     name: dict(zip(keys, column, strict=True))
                     for name, column in zip(names, columns, strict=False)
@@ -174,7 +174,7 @@ class FusedStep:
             new = scale.where_finite(new, [*weights, *tables])
             return [*new, loss, *changes.arrays, *scale.after()]
 
-        program = self._programs.compiler.program(function, arrays, donated=(1 + len(names)) * len(keys))
+        program = self._programs.program(batch, function, arrays, donated=(1 + len(names)) * len(keys))
         return _Step(program, *found)
 
 

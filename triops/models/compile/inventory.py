@@ -45,6 +45,7 @@ class Settings:
                 else:
                     self._constants.append((node, name, deepcopy(value)))
         self._is_array = is_array
+        self._no_counts = model.ops.backend.asarray([], "int32")
 
     def hold(self) -> bool:
         """Whether the model is still so."""
@@ -67,7 +68,10 @@ class Settings:
         return [node._state[name] for node, name in self.state]
 
     def counts(self) -> Any:
-        """The counters now, as an array of the host."""
+        """The counters now, as an array of the host, or of none at all as one of the backend, which is there
+        already."""
+        if not self.counters:
+            return self._no_counts
         numbers = [node._state[name] for node, name in self.counters]
         return self.nodes[0].ops.backend.host.namespace.array(numbers, "int32")
 

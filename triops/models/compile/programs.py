@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from triops.backends.compiler import Compiler, Program
+from triops.backends.compiler import AcrossDevices, Compiler, Function, Program
 from triops.errors import ArgumentError, CompileError, TriopsError, UnknownLengths
 from triops.models.compile.batches import Batch, FilledBatch, batch_of
+from triops.models.compile.buckets import Sizes
+from triops.models.compile.devices import DividedBatch
 from triops.models.compile.inventory import Inventory, Settings
 from triops.models.compile.traps import nothing_left_behind, refuse_constants
 from triops.models.guard import path_of
@@ -27,14 +30,18 @@ class Programs:
     """A model's programs by what they were compiled for. root: what errors name the model's layers within.
     compilations: how many were made."""
 
-    def __init__(self, model: Model, *, fill: bool, root: Model | None = None) -> None:
-        self.model = model
+    def __init__(
+        self, model: Model, *, fill: bool, root: Model | None = None, across: AcrossDevices | None = None
+    ) -> None:
+        self.model, self._across = model, across
         self._root = root or model
         self.inventory = Inventory(model)
         self.compilations = 0
         self._fill = fill
+        self._filled = partial(FilledBatch if across is None else partial(DividedBatch, across), Sizes())
         self._exact: set[Settings] = set()
         self._with_longest: set[Settings] = set()
+        self._without_longest: set[Settings] = set()
         self._made: dict[Hashable, Any] = {}
         self._shapes: list[str] = []
         self._lock = threading.RLock()
@@ -59,17 +66,28 @@ class Programs:
             if made is None:
                 made = self._make(settings, make)
                 known = batch.known
-                if known is not None and known.longest_was_used:
-                    self._with_longest.add(settings)
+                if known is not None:
+                    uses = known.longest_was_used
+                    (self._with_longest if uses else self._without_longest).add(settings)
                 self._made[settings, key(settings in self._with_longest)] = made
                 self._count(batch.told)
         return made
+
+    def program(self, batch: Batch, function: Function, arrays: Sequence[Any], donated: int = 0) -> Program:
+        """A program of a batch, whose arrays are the last, on all the devices that there are."""
+        if self._across is None:
+            return self.compiler.program(function, arrays, donated)
+        make = self._across.apart if isinstance(batch, DividedBatch) else self._across.whole
+        return make(function, arrays, donated, batch.axes)
 
     def run(self, X: Any, truths: Any, call: Callable[[Settings, Batch], Result]) -> Result:
         """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is
         not."""
         settings = self.inventory.settings()
-        batch = batch_of(self.model.ops, X, truths, fill=self._fill and settings not in self._exact)
+        longest = settings in self._with_longest or settings not in self._without_longest
+        fill = self._fill and settings not in self._exact
+        filled = partial(self._filled, longest) if fill else None
+        batch = batch_of(self.model.ops, X, truths, filled=filled)
         try:
             return call(settings, batch)
         except UnknownLengths:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
-from triops.errors import UnknownLengths
+from triops.errors import ArgumentError, UnknownLengths
 from triops.models.compile.batches import Batch
+from triops.models.compile.devices import across_devices
 from triops.models.compile.forms import signature
 from triops.models.compile.fused import FusedStep
 from triops.models.compile.inventory import Changes, Settings, Trace
@@ -51,11 +52,17 @@ class CompiledStep:
         fill: bool = True,
         precision: str | None = None,
         eager: bool = False,
+        devices: int | str | Sequence[Any] | None = None,
     ) -> None:
         self.model = model._model if isinstance(model, CompiledModel) else model
         self.loss, self.optimizer = loss, optimizer
+        if eager and devices is not None:
+            raise ArgumentError(
+                "compile_step: devices divide one program, and eager=True makes several: leave out one of them"
+            )
         # Another's loss would count the rows that a batch is filled up with.
-        self._programs = Programs(self.model, fill=fill and isinstance(loss, Loss) and _is_ours(loss))
+        fills = fill and isinstance(loss, Loss) and _is_ours(loss)
+        self._programs = Programs(self.model, fill=fills, across=across_devices(self.model.ops, devices))
         # What cannot be one program is passes through parts, and an update.
         self._whole = CompiledModel(self.model, fill=fill, precision=precision, eager=True) if eager else None
         self._precision = Precision("compile_step", precision, self.model.ops)
@@ -157,9 +164,10 @@ class CompiledStep:
                 loss = self._pass(X, truths, rate[0] if drop else drop, scale)
             gradients, changes = trace.gradients(), trace.changes()
             found[:] = list(gradients), changes
-            return [loss, *scale.down(gradients.values()), *changes.arrays, *scale.after()]
+            loss, summed = batch.summed(loss, list(gradients.values()), changes.arrays)
+            return [loss, *scale.down(summed), *changes.arrays, *scale.after()]
 
-        program = self._programs.compiler.program(function, arrays)
+        program = self._programs.program(batch, function, arrays)
         return _Gradients(program, *found)
 
 

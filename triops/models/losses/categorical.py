@@ -151,9 +151,10 @@ class CategoricalCrossentropy(Loss):
         if ops.can_look(truths):
             present = ops.to_numpy(truths)  # in the width they came in, since int32 would wrap around
             present = present if missing is None else present[present != missing]
-            for wrong in (int(present.min()), int(present.max())) if present.size else ():
-                if not 0 <= wrong < classes:
-                    raise ArgumentError(self._out_of_range(wrong, classes))
+            # Without a sign, one that is below 0 is too high as well.
+            if present.size and present.view(f"u{present.dtype.itemsize}").max() >= classes:
+                wrong = next(number for number in present.tolist() if not 0 <= number < classes)
+                raise ArgumentError(self._out_of_range(wrong, classes))
 
     def _label_array(self, ops: Ops, truths: Any, classes: int) -> Any:
         self._check_labels(ops, truths, classes)

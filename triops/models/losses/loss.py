@@ -41,17 +41,15 @@ class Loss(ABC):
         # An integer: 1/N is a float32 to JAX, which would cost a float64 loss half its digits.
         if not self.normalize:
             return 1
-        real = self._real_rows(guesses)
-        return len(guesses) if real is None else real.astype(guesses.dtype)
-
-    def _real_rows(self, guesses: FloatsXd) -> Any:
         known = bounds()
-        return None if known is None else known.real(len(guesses))
+        real = None if known is None else known.total(len(guesses))
+        return len(guesses) if real is None else real.astype(guesses.dtype)
 
     def _counted(self, ops: Ops, guesses: FloatsXd) -> Any:
         """(N, 1), 1 for the rows that are the batch's own and 0 for those that it was filled up with while
         compiling; the number 1 where it was not."""
-        real = self._real_rows(guesses)
+        known = bounds()
+        real = None if known is None else known.real(len(guesses))
         if real is None:
             return 1
         return (ops.xp.arange(len(guesses), dtype="int32") < real)[:, None].astype(guesses.dtype)

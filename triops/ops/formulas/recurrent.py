@@ -182,13 +182,14 @@ def _backward(
                 kept = tuple(
                     xp.where(here[:, None], new, old) for new, old in zip(d_before, d_after, strict=True)
                 )
-                return kept, (da, du)
+                return kept, (da,) if du is da else (da, du)
 
             carry = tuple(xp.zeros((sequences, nO), dtype=wide) for _ in starts)
             xs = tuple(_flipped(array) for array in (d_hidden, gates, there))
             xs = (*xs, tuple(map(_flipped, before)), tuple(map(_flipped, after)))
             d_start, slopes = scan(step, carry, xs)
-            da, du = (layout.packed(layout.turned(_flipped(array), d)).reshape(T, -1) for array in slopes)
+            da, *rest = (layout.packed(layout.turned(_flipped(array), d)).reshape(T, -1) for array in slopes)
+            du = rest[0] if rest else da
             previous = layout.packed(layout.turned(before[0], d))
             gradients = (xp.matmul(da.T, below), da.sum(axis=0), xp.matmul(du.T, previous), du.sum(axis=0))
             d_weights = [*(gradient.reshape(-1) for gradient in gradients), *d_weights]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,30 @@ def a_copy_is_a_model_of_its_own(ops: Ops, make: Make) -> None:
     assert not differ(weights(model), before)
 
 
+def pickled_it_is_a_model_of_its_own(ops: Ops, make: Make) -> None:
+    """As what sends a model to another process does it."""
+    model, X, dY = make(), floats(ops, 6, 4), floats(ops, 6, 3)
+    model.begin_update(X, 0.0)[1](dY, sgd=SGD(0.1))
+    model.begin_update(X, 0.0)[1](dY)
+    whole = chain(Linear(4, 4), model).initialize(X) if ops.name == "numpy" else chain(model)
+    twin = pickle.loads(pickle.dumps(whole)).layers[-1]
+    assert type(twin) is type(model)
+    assert twin.id != model.id
+    assert twin.ops is model.ops
+    assert twin.param_names == model.param_names
+    before = weights(model)
+    assert not differ(weights(twin), before)
+    for name in model.param_names:
+        np.testing.assert_array_equal(to_numpy(twin.get_grad(name)), to_numpy(model.get_grad(name)))
+    np.testing.assert_allclose(to_numpy(twin.predict(X)), to_numpy(model.predict(X)), rtol=1e-6)
+    assert twin.get_state("drawn") == model.get_state("drawn")
+    for each in (twin, model):
+        each.begin_update(X)[1](dY, sgd=SGD(0.1))
+        assert differ(weights(each), before)
+    for one, other in zip(weights(twin), weights(model), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def no_array_is_changed_and_later_changes_do_not_count(ops: Ops, make: Make) -> None:
     X, dY, model = floats(ops, 6, 4), floats(ops, 6, 3), make()
     X_before, dY_before = to_numpy(X).copy(), to_numpy(dY).copy()
@@ -175,6 +200,7 @@ CONTRACT = {
         gradients_of_several_passes_add_up,
         parameters_are_copies_and_can_be_set,
         a_copy_is_a_model_of_its_own,
+        pickled_it_is_a_model_of_its_own,
         no_array_is_changed_and_later_changes_do_not_count,
         moved_and_converted_it_computes_the_same,
         what_does_not_fit_is_refused,

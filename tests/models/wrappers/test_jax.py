@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,14 @@ def function() -> Any:
     return JaxWrapper(mlp, weights())
 
 
+def squashed(x: Any) -> Any:
+    return jnp.tanh(x)
+
+
+def same(x: Any) -> Any:
+    return x
+
+
 class Dropped(eqx.Module):
     linear: Any
     dropout: Any
@@ -63,7 +72,7 @@ class Normed(nnx.Module):  # type: ignore[misc, name-defined]
 
 MAKERS = {
     "function": function,
-    "equinox": lambda: JaxWrapper(eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(0)), vmap=True),
+    "equinox": lambda: JaxWrapper(eqx.nn.MLP(4, 3, 5, 1, squashed, same, key=jax.random.key(0)), vmap=True),
     "nnx": lambda: JaxWrapper(Normed()),
 }
 
@@ -72,6 +81,20 @@ MAKERS = {
 @pytest.mark.parametrize("rule", CONTRACT)
 def test_contract(ops: Ops, make: Any, rule: str) -> None:
     CONTRACT[rule](ops, make)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: JaxWrapper(lambda params, X: X * params["scale"], weights(), name="mine"),
+        lambda: JaxWrapper(eqx.nn.MLP(4, 3, 5, 1, key=jax.random.key(0)), vmap=True, name="mine"),
+    ],
+    ids=["a function without a name", "a module with one"],
+)
+def test_what_cannot_be_pickled_is_named(make: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"mine: what JaxWrapper.* wraps cannot be pickled"):
+        pickle.dumps(chain(Relu(4, 4), make()))
+    assert make().copy().param_names == make().param_names
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +153,13 @@ def test_adam_changes_what_thinc_changes() -> None:
 
 
 def test_dropout_masks_are_the_same_bits() -> None:
-    masks = []
+    masks, drawn_next = [], []
     for ops in (TriopsOps(), t.NumpyOps()):
         np.random.seed(3)  # noqa: NPY002 - Thinc draws from it
-        masks.append(ops.get_dropout_mask((40, 7), 0.3))
+        masks.append(ops.get_dropout_mask((41, 7), 0.3))
+        drawn_next.append(np.random.random_sample())  # noqa: NPY002
     np.testing.assert_array_equal(*masks)
+    assert drawn_next[0] == drawn_next[1]
 
 
 # -- layers and the process
@@ -183,7 +186,17 @@ def train(model: Any, optimizer: Any) -> list[Any]:
     return [*found, model.predict(X)]
 
 
-@pytest.mark.parametrize("optimizer", [t.Adam, t.RAdam, lambda rate: t.SGD(rate, L2=0.1)])
+def adam_with_all(rate: float) -> Any:
+    return t.Adam((rate * 0.9**i for i in range(99)), L2=0.1, grad_clip=0.3, use_averages=True)
+
+
+def adam_with_L2(rate: float) -> Any:
+    return t.Adam(rate, L2=0.1, L2_is_weight_decay=False)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [t.Adam, adam_with_all, adam_with_L2, t.RAdam, lambda rate: t.SGD(rate, L2=0.1)]
+)
 def test_models_made_before_train_alike(optimizer: Any) -> None:
     expected = train(network(), optimizer(0.01))
     model = network()
@@ -193,6 +206,58 @@ def test_models_made_before_train_alike(optimizer: Any) -> None:
     assert_same(tuple(found), tuple(expected))
     assert not np.array_equal(found[-1], expected[-1])  # the kernels were used
     assert {type(node.ops) for node in model.walk()} == {t.NumpyOps}
+
+
+@pytest.mark.parametrize("make", [t.Adam, adam_with_all])
+def test_an_optimizer_keeps_what_it_would_have_kept(make: Any) -> None:
+    """Its moments, averages and counts, so that either goes on where the other has stopped."""
+    found = []
+    for before, after in ((False, False), (True, False), (False, True)):
+        model, optimizer = network(), make(0.01)
+        tied, spare = t.Linear(4, 4).initialize(), t.Linear(4, 4).initialize()
+        spare.set_param("W", tied.get_param("W"))
+        model = t.chain(model, t.Linear(4, 3).initialize(), tied, spare)
+        for accelerated in (before, after):
+            with triops.accelerate_thinc() if accelerated else nullcontext():
+                for step in range(3):
+                    for node in model.walk():
+                        for n, name in enumerate(node.param_names):
+                            node.set_grad(name, floats(*node.get_param(name).shape, seed=10 * step + n))
+                    model.finish_update(optimizer)
+                    optimizer.step_schedules()
+                    assert not any(
+                        node.get_grad(name).any() for node in model.walk() for name in node.param_names
+                    )
+        kept = [optimizer.mom1, optimizer.mom2, optimizer.averages or {}]
+        arrays = [array.reshape(-1) for each in kept for array in each.values()]
+        arrays += [node.get_param(name) for node in model.walk() for name in node.param_names]
+        found.append((arrays, list(optimizer.nr_update.values())))
+    for arrays, counts in found[1:]:
+        assert counts == found[0][1]
+        assert_same(tuple(arrays), tuple(found[0][0]))
+
+
+def test_embeddings_of_other_dtypes_drop_the_columns_that_were_dropped() -> None:
+    ids = np.arange(20, dtype="uint64")
+    results = []
+    for accelerated in (False, True):
+        with triops.accelerate_thinc() if accelerated else nullcontext():
+            model = t.HashEmbed(8, 50, seed=1, dropout=0.5).initialize()
+            model.set_param("E", floats(50, 8))
+            np.random.seed(0)  # noqa: NPY002
+            Y, backprop = model.begin_update(ids)
+            backprop(np.ones_like(Y))
+            results.append((Y, model.get_grad("E")))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_sequences_are_cut_where_thinc_cuts_them(pad: int) -> None:
+    sequences = [floats(n, 3, seed=n) for n in (3, 0, 1)]
+    for ops in (TriopsOps(), t.NumpyOps()):
+        found = ops.unflatten(ops.flatten(sequences, pad=pad), np.array([3, 0, 1], "int32"), pad=pad)
+        for one, other in zip(found, sequences, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_all_that_makes_ops_makes_triops_until_the_end() -> None:

@@ -25,6 +25,7 @@ except ImportError as error:
 
 from triops.models.wrappers.thinc_layers import FORWARDS
 from triops.models.wrappers.thinc_ops import TriopsOps
+from triops.models.wrappers.thinc_optimizer import finish_update
 
 __all__ = ["ThincAcceleration", "accelerate_thinc", "restore_thinc"]
 
@@ -77,6 +78,7 @@ def accelerate_thinc() -> ThincAcceleration:
             (Model, "__call__", _call),
             (Model, "begin_update", _begin_update),
             (Model, "predict", _predict),
+            (Model, "finish_update", finish_update),
         ):
             _replaced.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)

@@ -20,6 +20,7 @@ except ImportError as error:
 from triops.models.wrappers.bridge import bridge_to
 from triops.models.wrappers.jax_functions import functional
 from triops.models.wrappers.jax_passes import Pass
+from triops.models.wrappers.pickling import check_pickles
 
 __all__ = ["JaxWrapper"]
 
@@ -63,7 +64,10 @@ class JaxWrapper(Wrapper):
         ops: Ops | None = None,
     ) -> None:
         super().__init__(name, ops=ops)
-        self._bridge = bridge_to(self.library, self.ops)
+        self._wrap(function, params, vmap)
+
+    def _wrap(self, function: Any, params: Any, vmap: bool) -> None:
+        self._bridge, self._vmap = bridge_to(self.library, self.ops), vmap
         wrapped = functional(function, params, vmap)
         for arrays, ours in ((wrapped.params, self._params), (wrapped.state, self._state)):
             for label, array in arrays.items():
@@ -125,6 +129,20 @@ class JaxWrapper(Wrapper):
     def convert(self, function: Callable[[Any], Any], ops: Ops) -> None:
         super().convert(function, ops)
         self._bridge = bridge_to(self.library, ops)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The function and its pytree, or the module, with the values of today: programs are compiled anew."""
+        wrapped = self._wrapped
+        source = (self.tree, None) if wrapped.function is None else (wrapped.function, self.tree)
+        check_pickles(self, f"what {self!r} wraps", source)
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_wrapped", "_bridge")}
+        kept = {name: value for name, value in self._state.items() if name not in wrapped.state}
+        return {**state, "_params": {}, "_state": kept, "_source": source}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        function, params = state.pop("_source")
+        super().__setstate__(state)
+        self._wrap(function, params, self._vmap)
 
     def __repr__(self) -> str:
         return f"JaxWrapper({self._wrapped.label})"

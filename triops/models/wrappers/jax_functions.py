@@ -23,6 +23,7 @@ class Functional:
 
     params, state: arrays by name, trained and kept between passes. rebuild: from such values what was wrapped,
     the pytree or the module. fixed: whether the rate of dropout is compiled in. label: what it is called.
+    function: what takes the pytree, None where a module was wrapped.
     """
 
     program: Program
@@ -31,6 +32,7 @@ class Functional:
     rebuild: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
     fixed: bool
     label: str
+    function: Callable[..., Any] | None = None
 
     def __deepcopy__(self, memo: Any) -> Functional:
         return self  # nothing in it changes
@@ -107,7 +109,7 @@ def _of_function(function: Callable[..., Any], params: Any, vmap: bool) -> Funct
         return values.rebuild(arrays)
 
     label = getattr(function, "__name__", type(function).__name__)
-    return Functional(Program(call), values.arrays, {}, rebuild, fixed=False, label=label)
+    return Functional(Program(call), values.arrays, {}, rebuild, fixed=False, label=label, function=function)
 
 
 def apply(call: Callable[..., Any], signed: Any, X: Any, settings: Pass, vmap: bool) -> Any:

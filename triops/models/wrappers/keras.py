@@ -22,7 +22,15 @@ except ImportError as error:
     ) from error
 
 from triops.models.wrappers.bridge import bridge_to
-from triops.models.wrappers.keras_layers import float64, has_float64, named_variables, rates, rebuilt
+from triops.models.wrappers.keras_layers import (
+    described,
+    float64,
+    from_description,
+    has_float64,
+    named_variables,
+    rates,
+    rebuilt,
+)
 from triops.models.wrappers.parameters import Variables
 from triops.models.wrappers.variables import VariableWrapper
 
@@ -131,6 +139,12 @@ class KerasWrapper(VariableWrapper):
 
     def module_again(self, dtype: str | None) -> Any:
         return rebuilt(self.module, dtype)
+
+    def module_for_pickle(self) -> Any:
+        return described(self.module, on_host=True)
+
+    def module_from_pickle(self, source: Any) -> Any:
+        return from_description(source)
 
 
 class KerasVariables(Variables):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,7 +15,10 @@ from keras.src.backend.common import dtypes
 from triops.errors import ArgumentError
 from triops.models.seeds import derive_seed
 
-__all__ = ["float64", "has_float64", "named_variables", "rates", "rebuilt", "set_streams"]
+__all__ = [
+    "described", "float64", "from_description", "has_float64", "named_variables", "rates", "rebuilt",
+    "set_streams",
+]  # fmt: skip
 
 _STREAM = "seed_generator_state"
 _NUMBERED = re.compile(r"(.+?)_\d+")
@@ -111,32 +114,62 @@ def rates(layer: Any, drop: float | None) -> Iterator[None]:
 def rebuilt(layer: Any, dtype: str | None = None) -> Any:
     """The layer made again from its configuration, computing in another dtype where one is given, with the same
     values. Raises ArgumentError where Keras cannot make it from that."""
-    wide = dtype == "float64" or has_float64(layer)
+    return from_description(described(layer), dtype)
+
+
+class Description(NamedTuple):
+    """What Keras makes a layer of, and what that leaves out. trained: of the layer and those inside it whether
+    they are. values: those of its variables."""
+
+    name: str
+    config: Any
+    trained: list[bool]
+    values: list[Any]
+    wide: bool
+
+
+def described(layer: Any, *, on_host: bool = False) -> Description:
+    """A layer, to be made again. Raises ArgumentError where it has no configuration."""
+    with _named_in_errors(type(layer).__name__):
+        config = _with_dtype(keras.saving.serialize_keras_object(layer), None)
+    values = [variable.value for variable in layer.variables]
+    return Description(
+        type(layer).__name__,
+        config,
+        [inner.trainable for inner in (layer, *_all_layers(layer))],
+        [keras.ops.convert_to_numpy(value) for value in values] if on_host else values,
+        has_float64(layer),
+    )
+
+
+def from_description(description: Description, dtype: str | None = None) -> Any:
+    """A layer like the one that was described. Raises ArgumentError where Keras cannot make it."""
+    name, config, trained, values, wide = description
+    with _named_in_errors(name), float64(wide or dtype == "float64"):
+        usual = keras.config.dtype_policy()
+        try:
+            if dtype is not None:  # layers that a class makes by itself are in no configuration
+                keras.config.set_dtype_policy(dtype)
+            twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
+        finally:
+            keras.config.set_dtype_policy(usual)
+        twin.trainable = trained[0]
+        for inner, is_trained in zip(_all_layers(twin), trained[1:], strict=True):
+            inner.trainable = is_trained
+        for variable, value in zip(twin.variables, values, strict=True):
+            variable.assign(keras.ops.cast(value, variable.dtype))
+    return twin
+
+
+@contextmanager
+def _named_in_errors(name: str) -> Iterator[None]:
     try:
-        with float64(wide):
-            return _rebuilt(layer, dtype)
+        yield
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ArgumentError(
-            f"Keras cannot make {type(layer).__name__} again from its configuration ({error}): give it "
-            f"get_config, and register its class with keras.saving.register_keras_serializable()"
+            f"Keras cannot make {name} again from its configuration ({error}): give it get_config, and register "
+            f"its class with keras.saving.register_keras_serializable()"
         ) from error
-
-
-def _rebuilt(layer: Any, dtype: str | None) -> Any:
-    config = keras.saving.serialize_keras_object(layer)
-    usual = keras.config.dtype_policy()
-    try:
-        if dtype is not None:  # layers that a class makes by itself are in no configuration
-            keras.config.set_dtype_policy(dtype)
-        twin = keras.saving.deserialize_keras_object(_with_dtype(config, dtype), safe_mode=False)
-    finally:
-        keras.config.set_dtype_policy(usual)
-    twin.trainable = layer.trainable
-    for theirs, ours in zip(_all_layers(twin), _all_layers(layer), strict=True):
-        theirs.trainable = ours.trainable
-    for variable, value in zip(twin.variables, layer.variables, strict=True):
-        variable.assign(keras.ops.cast(value.value, variable.dtype))
-    return twin
 
 
 def _all_layers(layer: Any) -> list[Any]:

@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 from triops.models.wrappers.bridge import bridge_to
+from triops.models.wrappers.pickling import check_pickles
 from triops.models.wrappers.torch_bridge import torch_device
 from triops.models.wrappers.torch_parameters import Gradients, Weights, find_parameter, named_parameters
 from triops.models.wrappers.torch_passes import backward_pass, dense, forward_pass, is_plain, recording
@@ -221,6 +222,17 @@ class PyTorchWrapper(Wrapper):
         for parameter, copied in zip(self.module.parameters(), twin.module.parameters(), strict=True):
             copied.grad = None if parameter.grad is None else parameter.grad.clone()
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_pickles(self, f"the module of {self!r}", self.module)
+        # Torch leaves the gradients of parameters behind.
+        return {**self.__dict__, "_pickled_grads": [parameter.grad for parameter in self.module.parameters()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        grads = state.pop("_pickled_grads")
+        super().__setstate__(state)
+        for parameter, gradient in zip(self.module.parameters(), grads, strict=True):
+            parameter.grad = gradient
 
     def __repr__(self) -> str:
         return f"PyTorchWrapper({type(self.module).__name__})"

@@ -26,6 +26,7 @@ except ImportError as error:
         f"SklearnWrapper needs the packages scikit-learn and skops ({error}): pip install 'triops[sklearn]'"
     ) from error
 
+from triops.models.wrappers.pickling import check_pickles
 from triops.models.wrappers.sklearn_initial import start
 from triops.models.wrappers.sklearn_maps import (
     OUTPUTS,
@@ -278,6 +279,10 @@ class SklearnWrapper(Model):
     def _cast(self, dtype: Any) -> None:
         for name in self._params:
             write_weight(self.estimator, name, read_weight(self.estimator, name).astype(dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_pickles(self, f"the estimator of {self!r}", self.estimator)
+        return self.__dict__
 
     def __repr__(self) -> str:
         return f"SklearnWrapper({type(self.estimator).__name__})"

@@ -151,12 +151,19 @@ class TensorFlowWrapper(VariableWrapper):
             self.predict(X)
 
     def module_again(self, dtype: str | None) -> Any:
+        self._check_is_module()
+        return module_in_dtype(self.module, dtype)
+
+    def module_for_pickle(self) -> Any:
+        self._check_is_module()
+        return self.module
+
+    def _check_is_module(self) -> None:
         if not isinstance(self.module, tf.Module):
             raise ArgumentError(
-                "a function keeps hold of its variables, and cannot be copied or converted: wrap a tf.Module "
-                "that has them as attributes"
+                "a function keeps hold of its variables, and cannot be copied, pickled or converted: wrap a "
+                "tf.Module that has them as attributes"
             )
-        return module_in_dtype(self.module, dtype)
 
 
 class TensorFlowVariables(Variables):

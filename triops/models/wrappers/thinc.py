@@ -25,6 +25,7 @@ except ImportError as error:
         f"ThincWrapper needs the package thinc ({error}): pip install 'triops[thinc]'"
     ) from error
 
+from triops.models.wrappers.pickling import check_pickles
 from triops.models.wrappers.thinc_data import from_thinc, has_floats, to_thinc_data
 from triops.models.wrappers.thinc_parameters import Gradients, Weights
 
@@ -165,6 +166,10 @@ class ThincWrapper(Model):
         twin = super().__deepcopy__(memo)
         twin._params, twin._grads = Weights(twin), Gradients(twin)  # type: ignore[assignment]
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_pickles(self, f"the Thinc model of {self!r}", self.thinc)
+        return self.__dict__
 
     def __repr__(self) -> str:
         return f"ThincWrapper({self.thinc.name})"

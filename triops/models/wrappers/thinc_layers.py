@@ -47,7 +47,7 @@ def _maxout(model: Any, X: Any, is_train: bool) -> Any:
 
 def _hash_embed(model: Any, ids: Any, is_train: bool) -> Any:
     E = model.get_param("E")
-    if not are_floats(E) or not len(ids) or model.attrs.get("dropout_rate"):
+    if not are_floats(E) or not len(ids):
         raise DTypeError("left to Thinc")
     nV, count = len(E), len(ids)
     keys: Any = OPS.hash(model.ops.as_contig(ids, dtype="uint64"), model.attrs["seed"])
@@ -83,6 +83,22 @@ def _check_floats(array: Any) -> None:
         raise DTypeError("triops' kernels are for float32 alone")
 
 
+def _with_dropout(model: Any, ids: Any, is_train: bool) -> Any:
+    """A hash embedding whose columns are dropped for a whole batch."""
+    Y, backprop_embed = _HASH_EMBED(model, ids, is_train=False)
+    rate = model.attrs.get("dropout_rate")
+    if not (is_train and rate and len(ids)):
+        return Y, backprop_embed
+    mask = model.ops.get_dropout_mask(Y.shape[1:], rate)
+    Y *= mask
+
+    def backprop(dY: Any) -> Any:
+        dY *= mask  # where it is, as Thinc does
+        return backprop_embed(dY)
+
+    return Y, backprop
+
+
 def _or_thincs(ours: Forward, theirs: Forward) -> Forward:
     """`ours` where triops takes the model and its arrays, else `theirs`, and backwards likewise."""
 
@@ -106,16 +122,20 @@ def _or_thincs(ours: Forward, theirs: Forward) -> Forward:
     return forward
 
 
+_HASH_EMBED = _or_thincs(_hash_embed, hashembed.forward)
+
 # By what Thinc's layer calls forward.
 FORWARDS: Mapping[Forward, Forward] = {
-    theirs: _or_thincs(ours, theirs)
-    for ours, theirs in (
-        (_layer_norm, layernorm.forward),
-        (_maxout, maxout.forward),
-        (_hash_embed, hashembed.forward),
-        *(
-            (_activated(module.__name__.rpartition(".")[2]), module.forward)
-            for module in (relu, mish, swish, gelu, hard_swish)
-        ),
-    )
+    hashembed.forward: _with_dropout,
+    **{
+        theirs: _or_thincs(ours, theirs)
+        for ours, theirs in (
+            (_layer_norm, layernorm.forward),
+            (_maxout, maxout.forward),
+            *(
+                (_activated(module.__name__.rpartition(".")[2]), module.forward)
+                for module in (relu, mish, swish, gelu, hard_swish)
+            ),
+        )
+    },
 }

@@ -3,8 +3,9 @@ float32 arrays above all, and leaves all others, and every error, to Thinc's own
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,41 @@ from triops.ops import get_ops
 from triops.ops.formulas import FORMULAS
 
 try:
-    from thinc.api import NumpyOps
+    from triops.backends.numpy.compiled.donated import DONATED
+except ImportError:  # as where Numba is not installed
+    DONATED = {}
+try:
+    from thinc.api import NumpyOps, to_numpy
 except ImportError as error:
     raise BackendUnavailable(
         f"Thinc's operations need the package thinc ({error}): pip install 'triops[thinc]'"
     ) from error
 
-__all__ = ["OPS", "TriopsOps", "are_floats"]
+__all__ = ["DONATED", "OPS", "TriopsOps", "are_floats"]
 
 OPS = get_ops("numpy")
 _FLOAT32 = np.dtype("float32")
 # The kernel itself, since the op takes Adam's step with a division by the 1 - βᵗ, which Thinc has made already.
 _ADAM = OPS.backend.kernel("adam", FORMULAS["adam"])
+_DROPOUT_MASK: Callable[..., Any] | None = DONATED.get("legacy_dropout_mask")
 
 
 def are_floats(*arrays: Any) -> bool:
     """Whether all are NumPy arrays of float32."""
     return all(type(array) is np.ndarray and array.dtype == _FLOAT32 for array in arrays)
+
+
+@cache
+def _memory_of(generator: Any) -> Any:
+    """The words of an MT19937, and how many of them are used up; None where they are not where NumPy has them
+    today."""
+    if type(generator) is not np.random.MT19937:
+        return None
+    words = np.ctypeslib.as_array((ctypes.c_uint32 * 625).from_address(generator.ctypes.state_address))
+    with generator.lock:
+        known = generator.state["state"]
+        alike = bool((words[:-1] == known["key"]).all() and words[-1] == known["pos"])
+    return words if alike else None
 
 
 class TriopsOps(NumpyOps):  # type: ignore[misc]
@@ -68,6 +87,13 @@ class TriopsOps(NumpyOps):  # type: ignore[misc]
                 pass
         return super().backprop_reduce_max(d_maxes, which, lengths)
 
+    def unflatten(self, X: Any, lengths: Any, pad: int = 0) -> Any:
+        counts = to_numpy(lengths)
+        if pad > 0:
+            counts = np.where(counts > 0, counts + pad, 0)
+        ends = np.cumsum(counts).tolist()
+        return [X[start + pad : end] for start, end in zip([0, *ends], ends, strict=False)]
+
     def softmax(self, x: Any, *, inplace: bool = False, axis: int = -1, temperature: float = 1.0) -> Any:
         # Thinc's, too, leaves x alone whatever `inplace` says.
         if are_floats(x):
@@ -81,6 +107,11 @@ class TriopsOps(NumpyOps):  # type: ignore[misc]
         if drop is None or not 0.0 < drop < 1.0:
             return super().get_dropout_mask(shape, drop)
         # The numbers that Thinc draws, from the generator that it draws them from.
+        generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
+        state = _memory_of(generator)
+        if state is not None and _DROPOUT_MASK is not None:
+            with generator.lock:
+                return _DROPOUT_MASK(state, drop, shape)
         kept = np.random.random_sample(shape) >= drop  # noqa: NPY002
         return np.multiply(kept, np.float32(1.0 / (1.0 - drop)), dtype=np.float32)
 

@@ -9,8 +9,10 @@ from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 from triops.models import saving
+from triops.models.guard import located
 from triops.models.view import seen
 from triops.models.wrappers.parameters import Variables, load_variables, save_variables
+from triops.models.wrappers.pickling import check_pickles
 from triops.models.wrappers.wrapper import Wrapper, dtype_made_by
 from triops.ops import Ops
 
@@ -31,6 +33,14 @@ class VariableWrapper(Wrapper):
     @abstractmethod
     def module_again(self, dtype: str | None) -> Any:
         """A module like this one with variables of its own, in another dtype where one is given."""
+
+    def module_for_pickle(self) -> Any:
+        """What pickle takes in place of the module."""
+        return self.module
+
+    def module_from_pickle(self, source: Any) -> Any:
+        """The module again."""
+        return source
 
     def add_gradients(self, gradients: dict[int, Any]) -> None:
         """Add to the gradients of the parameters, from tensors by the `id` of the variable."""
@@ -57,10 +67,23 @@ class VariableWrapper(Wrapper):
         memo[id(self)] = twin
         twin.__dict__.update(deepcopy({k: v for k, v in self.__dict__.items() if k not in self._made}, memo))
         if id(self.module) not in memo:
-            memo[id(self.module)] = self.module_again(None)
+            with located(self):
+                memo[id(self.module)] = self.module_again(None)
         twin._params = type(self._params)(twin)
         twin.take(memo[id(self.module)], self.ops)
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {k: v for k, v in self.__dict__.items() if k == "_params" or k not in self._made}
+        with located(self):
+            state["_source"] = self.module_for_pickle()
+        check_pickles(self, f"the module of {self!r}", state["_source"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        source = state.pop("_source")
+        super().__setstate__(state)
+        self.take(self.module_from_pickle(source), self.ops)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self.module, '__name__', type(self.module).__name__)})"

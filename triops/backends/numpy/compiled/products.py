@@ -15,7 +15,7 @@ __all__ = ["PRODUCTS", "multiply", "pays", "slices_of"]
 
 _SMALL = 1 << 18  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _THRESHOLD = 1 << 20  # multiplications from which a second thread pays
-_LEAST, _MOST = 64, 256  # rows of a slice: fewer are slower, more leave threads without work
+_LEAST, _MOST = 48, 256  # rows of a slice: fewer are slower, more leave threads without work
 
 
 def product_rows(blas: int, A: Any, B: Any, turned: bool, C: Any) -> None:
@@ -57,8 +57,11 @@ def pays(rows: int, columns: int, inner: int) -> bool:
 
 
 def slices_of(rows: int) -> int:
-    """How many slices, whatever the number of threads: a row's digits may depend on its place in one."""
-    return max(1, -(-rows // min(max(rows // 4, _LEAST), _MOST)))
+    """How many slices, whatever the number of threads: a row's digits may depend on its place in one. Two threads
+    or four have equal shares, where a fifth slice would keep one of them from its end."""
+    if rows < 4 * _LEAST:
+        return max(1, min(2, rows // _LEAST))
+    return 4 * -(-rows // (4 * _MOST))
 
 
 def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:

@@ -133,6 +133,13 @@ _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
     "backprop_maxout": ({"which": _ids("int32", _WIDTH), "P": lambda n: 2}, {"which": _ids("int32", _WIDTH)}),
     **dict.fromkeys(("affine_activation", "backprop_affine_activation"), _activations()),
     **dict.fromkeys(("affine_maxout", "backprop_affine_maxout"), (_PIECES_OF,)),
+    "adam_in_place": (
+        {
+            "parameters": lambda n: [(*(_floats(n, _WIDTH) for _ in range(4)), None)],
+            **dict.fromkeys(("rates", "shares"), lambda n: [0.5]),
+        },
+    ),
+    "legacy_dropout_mask": ({"state": lambda n: np.zeros(625, np.uint32)},),
     "clip_global_norm": ({"gradients": lambda n: [_floats(n, _WIDTH)]},),
     **dict.fromkeys(("attention", "backprop_attention"), (_ATTENTION,)),
     **dict.fromkeys(("lstm_forward_training", "lstm_forward_inference", "backprop_lstm"), (_recurrent(4, 2),)),

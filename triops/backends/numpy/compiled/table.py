@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triops.backends.numpy.compiled.attention import ATTENTION
+from triops.backends.numpy.compiled.donated import DONATED
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.fused import FUSED
 from triops.backends.numpy.compiled.hashing import HASHING
@@ -35,4 +36,5 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **ATTENTION,
     **RANDOM,
     **UPDATES,
+    **DONATED,
 }

@@ -3,6 +3,7 @@ bits on every backend."""
 
 from __future__ import annotations
 
+import math
 from operator import index
 from typing import Any
 
@@ -74,7 +75,7 @@ class RandomOps(OpsBase):
             self._word("seed", seed),
             self._word("step", step),
             drop,
-            *_rows_before(tuple(shape)),
+            self._word("first", _entries_before(tuple(shape))),
             shape=tuple(shape),
             dtype=self.backend.host.dtype_name(dtype),
         )
@@ -86,11 +87,11 @@ class RandomOps(OpsBase):
         return self.backend.host.as_scalar(_counter("dropout_mask", argument, value) % _WORD, "uint32")
 
 
-def _rows_before(shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Where a device computes a part of a batch, the rows before it: the mask is that of the whole batch."""
+def _entries_before(shape: tuple[int, ...]) -> Any:
+    """Where a device computes a part of a batch, the entries before it: the mask is that of the whole batch."""
     known = bounds()
-    first = None if known is None or not shape else known.first(shape[0])
-    return () if first is None else (first,)
+    rows = None if known is None or not shape else known.first(shape[0])
+    return 0 if rows is None else rows * math.prod(shape[1:])
 
 
 def _counter(op: str, argument: str, value: int) -> int:

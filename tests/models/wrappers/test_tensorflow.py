@@ -131,7 +131,7 @@ def test_a_function_over_variables(ops: Ops) -> None:
     b.assign(tf.zeros(3))
     assert TensorFlowWrapper(affine, {"W": W, "b": b}).from_bytes(data)
     np.testing.assert_allclose(b.numpy(), -to_numpy(dY).sum(axis=0), rtol=1e-5)
-    with pytest.raises(ArgumentError, match=r"cannot be copied or converted: wrap a tf.Module"):
+    with pytest.raises(ArgumentError, match=r"cannot be copied, pickled or converted: wrap a tf.Module"):
         model.copy()
 
 

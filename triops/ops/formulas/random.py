@@ -11,7 +11,7 @@ _GOLDEN = 0x9E3779B9
 
 @formula
 def dropout_mask(
-    xp: Any, seed: int, step: int, drop: float, rows_before: Any = None, *, shape: tuple[int, ...], dtype: str
+    xp: Any, seed: int, step: int, drop: float, first: int, *, shape: tuple[int, ...], dtype: str
 ) -> Any:
     size = 1
     for extent in shape:
@@ -20,9 +20,7 @@ def dropout_mask(
     seed_word = xp.reshape(xp.asarray(seed, dtype="uint32"), (1,))
     step_word = xp.reshape(xp.asarray(step, dtype="uint32"), (1,))
     key = _mix(xp, _mix(xp, seed_word) ^ (step_word * _word(xp, _GOLDEN)))
-    places = xp.arange(size, dtype="uint32")
-    if rows_before is not None:
-        places = places + rows_before.astype("uint32") * _word(xp, size // shape[0])
+    places = xp.arange(size, dtype="uint32") + xp.reshape(xp.asarray(first, dtype="uint32"), (1,))
     bits = _mix(xp, _mix(xp, places ^ key) + key)
     uniform = (bits >> _word(xp, 8)).astype("float32") * xp.asarray(2.0**-24, dtype="float32")
     rate = xp.asarray(drop, dtype="float32")

@@ -28,20 +28,20 @@ def mix(x: Any) -> Any:
     return U(x ^ (x >> U(16)))
 
 
-def dropout_entries(seed: Any, step: Any, rate: Any, out: Any, start: int) -> None:
+def dropout_entries(seed: Any, step: Any, rate: Any, first: Any, out: Any, start: int) -> None:
     key = mix(U(mix(seed) ^ U(step * _GOLDEN)))
     scale = F(1) / (F(1) - rate)
     for i in range(out.size):
-        bits = mix(U(mix(U(U(start + i) ^ key)) + key))
+        bits = mix(U(mix(U(U(first + start + i) ^ key)) + key))
         out[i] = scale if F(bits >> U(8)) * _UNIT >= rate else F(0)
 
 
 _dropout = Kernel(dropout_entries, globals(), {"out": 1}, threshold=_THRESHOLD)
 
 
-def dropout_mask(seed: Any, step: Any, drop: float, *, shape: tuple[int, ...], dtype: str) -> Any:
+def dropout_mask(seed: Any, step: Any, drop: float, first: Any, *, shape: tuple[int, ...], dtype: str) -> Any:
     out = np.empty(shape, np.float32)
-    _dropout(out.size, seed, step, F(drop), out.reshape(-1))
+    _dropout(out.size, seed, step, F(drop), first, out.reshape(-1))
     return out.astype(dtype, copy=False)
 
 

@@ -42,7 +42,7 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     **dict.fromkeys(("mu", "rstd"), lambda n: _floats(n, 1)),
     **dict.fromkeys(("d_maxes", "d_sums", "d_means"), lambda n: _floats(n // 4, _WIDTH)),
     **dict.fromkeys(("rows", "nV"), lambda n: n),
-    **dict.fromkeys(("seed", "step"), lambda n: np.uint32(1)),
+    **dict.fromkeys(("seed", "step", "first"), lambda n: np.uint32(1)),
     **dict.fromkeys(("ids", "keys"), lambda n: np.zeros(n * _WIDTH, np.uint64)),
     "lengths": lambda n: np.full(n // 4, 4, np.int64),
     "shape": lambda n: (n, _WIDTH),

@@ -37,8 +37,8 @@ _CALLS = (
 
 @dataclass
 class Call:
-    """A case at a shape, and each round's seconds by both: of pyperf the mean of its values, of triops the median
-    of its turns."""
+    """A case at a shape, and each round's seconds by both: of pyperf the median of its values, of triops that
+    of its turns; both are means of many calls."""
 
     suite: str
     name: str
@@ -101,7 +101,7 @@ def _by_pyperf(call: Call, backend: str) -> None:
             "--inherit-environ", "PYTHONPATH", "--output", str(path),
         ]  # fmt: skip
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        call.pyperf_s.append(pyperf.Benchmark.load(str(path)).mean())
+        call.pyperf_s.append(pyperf.Benchmark.load(str(path)).median())
 
 
 def _by_triops(call: Call, backend: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from triops.models.combinators.combinator import Combinator
 from triops.models.model import Model
-from triops.models.once import from_the_last, runs_once
+from triops.models.one_step import back_through, give_first_turn, is_in_one_step, takes_first_turn
 from triops.models.seeds import derive_seed
 from triops.types import Backprop
 
@@ -42,17 +42,18 @@ class chain(Combinator):
         self._take_dims()
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
+        if not self.layers:
+            return X, lambda dY, sgd=None: dY
+        if takes_first_turn(self, chain):
+            give_first_turn(self.layers[0])
         callbacks: list[Backprop] = []
         for layer in self.layers:
             X, callback = layer.begin_update(X, drop)
             callbacks.append(callback)
-
-        let_go = runs_once()
+        let_go = is_in_one_step()
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
-            for callback in from_the_last(callbacks, let_go):
-                dY = callback(dY)
-            return dY
+            return back_through(callbacks, dY, let_go)
 
         return X, backprop
 

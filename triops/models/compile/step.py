@@ -18,11 +18,10 @@ from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
 from triops.models.guard import check_owner, located
-from triops.models.leading import without_input_gradient
 from triops.models.losses.categorical import SequenceCategoricalCrossentropy
 from triops.models.losses.loss import Loss
 from triops.models.model import Model
-from triops.models.once import once
+from triops.models.one_step import in_one_step
 from triops.models.precision import in_full
 from triops.models.trees import map_arrays
 from triops.ops import Ops
@@ -113,7 +112,7 @@ class CompiledStep:
             # A part that is compiled now may be called later where its first layer is not the first of a step.
             Y, backprop = (self._whole or self.model).begin_update(X, drop)
         else:
-            with once(), without_input_gradient(self.model):
+            with in_one_step(self.model):
                 Y, backprop = self.model.begin_update(X, drop)
         dY, loss = _over_rows(self.model.ops, self.loss, in_full(Y), truths)
         backprop(map_arrays(scale.up, dY))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
-from triops.models.leading import takes_first_turn
 from triops.models.model import Model
+from triops.models.one_step import takes_first_turn
 from triops.types import Backprop, Floats2d
 
 __all__ = ["Linear"]

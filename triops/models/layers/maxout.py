@@ -6,8 +6,8 @@ from typing import Any
 
 from triops.models.initializers import Initializer, glorot_uniform_init, zero_init
 from triops.models.layers.tail import begin_tail, hidden_tail, initialize_tail
-from triops.models.leading import takes_first_turn
 from triops.models.model import Model
+from triops.models.one_step import takes_first_turn
 from triops.models.seeds import derive_seed
 from triops.types import Backprop, Floats2d
 

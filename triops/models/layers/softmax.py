@@ -6,8 +6,8 @@ from typing import Any
 
 from triops.errors import ArgumentError
 from triops.models.initializers import Initializer, zero_init
-from triops.models.leading import takes_first_turn
 from triops.models.model import Model
+from triops.models.one_step import takes_first_turn
 from triops.models.precision import fitting, in_full
 from triops.types import Backprop, Floats2d
 

@@ -6,10 +6,12 @@ import weakref
 from typing import Any
 
 import numpy as np
+import pytest
 
 import triops
 from tests.models.samples import NI, N, floats
 from triops import Model, Ops
+from triops.errors import ArgumentError
 from triops.models import SGD, L2Distance, Linear, chain
 
 
@@ -62,3 +64,28 @@ def test_a_callback_may_be_called_again(ops: Ops) -> None:
     first, again = backprop(Y), backprop(Y)
     assert Looking.found is True
     np.testing.assert_array_equal(triops.to_numpy(first), triops.to_numpy(again))
+
+
+class Twice(Model):
+    """Y = f(X), whose callback calls that of f two times."""
+
+    def __init__(self, inner: Model) -> None:
+        super().__init__(layers=[inner])
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Any]:
+        Y, backprop_inner = self.layers[0].begin_update(X, drop)
+
+        def backprop(dY: Any, sgd: Any = None) -> Any:
+            return backprop_inner(dY) + backprop_inner(dY)
+
+        return Y, backprop
+
+
+def test_a_layer_that_goes_back_twice_is_told_so(ops: Ops) -> None:
+    model = Twice(chain(Linear(NI, NI), Linear(NI, NI)))
+    X = floats(ops, N, NI)
+    model.layers[0].initialize(X)
+    Y, backprop = model.begin_update(X)
+    assert backprop(Y).shape == X.shape
+    with pytest.raises(ArgumentError, match="backprop was called again in a train step"):
+        triops.compile_step(model, L2Distance(), SGD(0.1))(X, X)

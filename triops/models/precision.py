@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from triops.ops.base import is_float
 from triops.ragged import Joined, Padded, Ragged
+from triops.scoped import Scoped
 
 if TYPE_CHECKING:
     from triops.models.model import Model
@@ -19,26 +19,17 @@ __all__ = ["FULL", "cast", "cast_like", "fitting", "given_by", "in_full", "lower
 FULL = "float32"
 
 
-class _Local(threading.local):
-    dtype: str | None = None
-
-
-_local = _Local()
+_dtype: Scoped[str | None] = Scoped(None)
 
 
 def lowered_to() -> str | None:
     """The half precision that this thread is tracing a model in; None where it does not."""
-    return _local.dtype
+    return _dtype.get()
 
 
-@contextmanager
-def lowered(dtype: str | None) -> Iterator[None]:
+def lowered(dtype: str | None) -> AbstractContextManager[None]:
     """Trace in half precision in a block."""
-    before, _local.dtype = _local.dtype, dtype
-    try:
-        yield
-    finally:
-        _local.dtype = before
+    return _dtype.during(dtype)
 
 
 def taken_by(layer: Model, X: Any, dtype: str) -> Any:
@@ -55,7 +46,7 @@ def given_by(layer: Model, Y: Any, dtype: str) -> Any:
 
 def in_full(tree: Any) -> Any:
     """The same in float32, for what half precision is too coarse for."""
-    return tree if _local.dtype is None else cast(tree, FULL)
+    return tree if lowered_to() is None else cast(tree, FULL)
 
 
 def fitting(dY: Any, X: Any) -> Any:

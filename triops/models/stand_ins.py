@@ -3,11 +3,11 @@ whole. The model stays as it is, and no other thread notices."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
+from triops.scoped import Scoped
 from triops.types import Backprop
 
 __all__ = ["StandIn", "stand_in_for", "standing_in"]
@@ -15,24 +15,15 @@ __all__ = ["StandIn", "stand_in_for", "standing_in"]
 StandIn: TypeAlias = Callable[[Any, Any], tuple[Any, Backprop]]  # X, drop -> Y, backprop
 
 
-class _Local(threading.local):
-    by_id: Mapping[int, StandIn] | None = None
-
-
-_local = _Local()
+_by_id: Scoped[Mapping[int, StandIn] | None] = Scoped(None)
 
 
 def stand_in_for(layer: Any) -> StandIn | None:
     """What to call instead of this very object's `begin_update`."""
-    by_id = _local.by_id
+    by_id = _by_id.get()
     return None if by_id is None else by_id.get(id(layer))
 
 
-@contextmanager
-def standing_in(by_id: Mapping[int, StandIn] | None) -> Iterator[None]:
+def standing_in(by_id: Mapping[int, StandIn] | None) -> AbstractContextManager[None]:
     """Let these stand in, by the `id()` of the layer, for a block; None for the layers themselves."""
-    before, _local.by_id = _local.by_id, by_id
-    try:
-        yield
-    finally:
-        _local.by_id = before
+    return _by_id.during(by_id)

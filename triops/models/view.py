@@ -3,10 +3,11 @@ the model's own, so that nothing of a trace stays in the model, and no other thr
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
+
+from triops.scoped import Scoped
 
 __all__ = ["Tables", "is_traced_now", "seeing", "seen"]
 
@@ -18,29 +19,20 @@ class Tables:
         self._params, self._grads, self._state = params, grads, state
 
 
-class _Local(threading.local):
-    tables: Mapping[int, Tables] | None = None
-
-
-_local = _Local()
+_tables: Scoped[Mapping[int, Tables] | None] = Scoped(None)
 
 
 def seen(node: Any) -> Any:
     """The tables of a node that this thread is to use: the node's own unless it is traced."""
-    tables = _local.tables
+    tables = _tables.get()
     return node if tables is None else tables.get(node.id, node)
 
 
 def is_traced_now() -> bool:
     """Whether this thread is tracing a model."""
-    return _local.tables is not None
+    return _tables.get() is not None
 
 
-@contextmanager
-def seeing(tables: Mapping[int, Tables] | None) -> Iterator[None]:
+def seeing(tables: Mapping[int, Tables] | None) -> AbstractContextManager[None]:
     """Use other tables, by the numbers of their nodes, for a block."""
-    before, _local.tables = _local.tables, tables
-    try:
-        yield
-    finally:
-        _local.tables = before
+    return _tables.during(tables)

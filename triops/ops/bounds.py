@@ -3,10 +3,10 @@ of them exceeds. Arrays that were filled up with rows of no meaning are known by
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
+
+from triops.scoped import Scoped
 
 __all__ = ["Bounds", "Part", "bounded", "bounds"]
 
@@ -77,23 +77,14 @@ class Bounds:
         return id(lengths) in self._known
 
 
-class _Local(threading.local):
-    bounds: Bounds | None = None
-
-
-_local = _Local()
+_bounds: Scoped[Bounds | None] = Scoped(None)
 
 
 def bounds() -> Bounds | None:
     """What is known in this thread now."""
-    return _local.bounds
+    return _bounds.get()
 
 
-@contextmanager
-def bounded(known: Bounds | None) -> Iterator[None]:
+def bounded(known: Bounds | None) -> AbstractContextManager[None]:
     """Let it be known for a block."""
-    before, _local.bounds = _local.bounds, known
-    try:
-        yield
-    finally:
-        _local.bounds = before
+    return _bounds.during(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -77,14 +78,8 @@ def _stack_samples(rng: np.random.Generator) -> dict[str, Sample]:
     return samples | {"empty stack": Sample(none, dtypes=("float32",))}
 
 
-def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
-    def args(N: int, nI: int, nO: int) -> tuple[Any, ...]:
-        return rng.normal(0, 1, (N, nI)), rng.normal(0, 1, (nO, nI)), rng.normal(0, 1, nO)
-
-    large = np.resize([1e30, -1e-30, 1e15, 88.0, 0.0], (3, 5))
-    inverse = np.resize([1e-30, 1e30, -1e-15, 1e-3, 1e30], (4, 5))
-    nonfinite = np.ones((3, 5))
-    nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
+def _of_affine(args: Callable[..., tuple[Any, ...]], **special: Sample) -> dict[str, Sample]:
+    """Samples of arguments that are drawn by N, nI and nO, and some of their own."""
     return {
         "typical": Sample(args(3, 5, 4), dtypes=(*FULL, *HALF)),
         "one row": Sample(args(1, 5, 4)),
@@ -95,9 +90,23 @@ def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
         "transposed": Sample(args(3, 5, 4), layout=transposed),
         "strided": Sample(args(3, 5, 4), layout=strided),
         "mixed": Sample(args(3, 5, 4), layout=mixed),
-        "extreme": Sample((large, inverse, np.array([88.0, -1e30, 1e-30, 0.0]))),
-        "nonfinite": Sample((nonfinite, np.ones((4, 5)), np.array([0.5, math.inf, 1.0, 1.0])), finite=False),
+        **special,
     }
+
+
+def _affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(N: int, nI: int, nO: int) -> tuple[Any, ...]:
+        return rng.normal(0, 1, (N, nI)), rng.normal(0, 1, (nO, nI)), rng.normal(0, 1, nO)
+
+    large = np.resize([1e30, -1e-30, 1e15, 88.0, 0.0], (3, 5))
+    inverse = np.resize([1e-30, 1e30, -1e-15, 1e-3, 1e30], (4, 5))
+    nonfinite = np.ones((3, 5))
+    nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
+    return _of_affine(
+        args,
+        extreme=Sample((large, inverse, np.array([88.0, -1e30, 1e-30, 0.0]))),
+        nonfinite=Sample((nonfinite, np.ones((4, 5)), np.array([0.5, math.inf, 1.0, 1.0])), finite=False),
+    )
 
 
 def _backprop_affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
@@ -107,20 +116,12 @@ def _backprop_affine_samples(rng: np.random.Generator) -> dict[str, Sample]:
     large = np.resize([1e15, 1e-15, 88.0, 0.0, 1e-30], (3, 4))  # of one sign, so that sums do not cancel
     nonfinite = np.ones((3, 4))
     nonfinite[0, 1], nonfinite[1, 2] = math.nan, math.inf
-    return {
-        "typical": Sample(args(3, 5, 4), dtypes=(*FULL, *HALF)),
-        "one row": Sample(args(1, 5, 4)),
-        "odd sizes": Sample(args(17, 33, 9), dtypes=("float32",)),
-        "several slices": Sample(args(200, 60, 40), dtypes=("float32",)),
-        "empty": Sample(args(0, 5, 4), dtypes=("float32",)),
-        "empty nI": Sample(args(3, 0, 4), dtypes=("float32",)),
-        "empty nO": Sample(args(3, 5, 0), dtypes=("float32",)),
-        "transposed": Sample(args(3, 5, 4), layout=transposed),
-        "strided": Sample(args(3, 5, 4), layout=strided),
-        "mixed": Sample(args(3, 5, 4), layout=mixed),
-        "extreme": Sample((large, np.resize([1e-15, 1e15, 1e-3], (3, 5)), np.resize([1e15, 1e-3], (4, 5)))),
-        "nonfinite": Sample((nonfinite, np.ones((3, 5)), np.ones((4, 5))), finite=False),
-    }
+    return _of_affine(
+        args,
+        slices=Sample(args(200, 60, 40), dtypes=("float32",)),
+        extreme=Sample((large, np.resize([1e-15, 1e15, 1e-3], (3, 5)), np.resize([1e15, 1e-3], (4, 5)))),
+        nonfinite=Sample((nonfinite, np.ones((3, 5)), np.ones((4, 5))), finite=False),
+    )
 
 
 X32, Y32, b32, dY32 = (np.ones(shape, dtype="float32") for shape in ((3, 5), (5, 4), (4,), (3, 4)))

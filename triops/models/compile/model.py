@@ -11,7 +11,7 @@ from triops.models.compile.batches import Batch
 from triops.models.compile.eager import Parts, has_untraceable
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
-from triops.models.compile.precision import Precision, Scale
+from triops.models.compile.precision import LossScaled, Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.guard import check_owner, located
 from triops.models.model import Model
@@ -46,7 +46,7 @@ class _Backward(NamedTuple):
     changes: Changes
 
 
-class CompiledModel(Model):
+class CompiledModel(LossScaled, Model):
     """See `triops.compile`. It is the same node as the model that was given, with its parameters, layers and
     settings, and has another `begin_update` and `predict`."""
 
@@ -106,16 +106,6 @@ class CompiledModel(Model):
     def compilations(self) -> int:
         """How many programs were compiled so far; a forward and a backward one are counted as one."""
         return self._programs.compilations + (0 if self._parts is None else self._parts.compilations)
-
-    @property
-    def loss_scale(self) -> float:
-        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
-        where an earlier training stopped."""
-        return self._precision.scale
-
-    @loss_scale.setter
-    def loss_scale(self, value: float) -> None:
-        self._precision.scale = value
 
     @property
     def untraceable(self) -> str | None:

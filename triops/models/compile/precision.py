@@ -12,7 +12,7 @@ from triops.models.precision import FULL
 from triops.ops import Ops
 from triops.ops.base import is_float
 
-__all__ = ["Precision", "Scale", "WideSums"]
+__all__ = ["LossScaled", "Precision", "Scale", "WideSums"]
 
 NAMES = ("bfloat16", "float16", "float32")
 GOOD_STEPS = 2000  # after which the scale is doubled, as PyTorch does it
@@ -75,6 +75,22 @@ class Precision:
         *numbers, finite = ops.to_numpy(results[-1]).tolist()  # this waits for the program
         self._numbers = numbers
         return bool(finite)
+
+
+class LossScaled:
+    """What computes in a precision, and shows its scale."""
+
+    _precision: Precision
+
+    @property
+    def loss_scale(self) -> float:
+        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
+        where an earlier training stopped."""
+        return self._precision.scale
+
+    @loss_scale.setter
+    def loss_scale(self, value: float) -> None:
+        self._precision.scale = value
 
 
 class Scale:

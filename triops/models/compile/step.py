@@ -14,7 +14,7 @@ from triops.models.compile.forms import signature
 from triops.models.compile.fused import FusedStep
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.model import CompiledModel
-from triops.models.compile.precision import Precision, Scale
+from triops.models.compile.precision import LossScaled, Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
 from triops.models.guard import check_owner, located
@@ -39,7 +39,7 @@ class _Gradients(NamedTuple):
     changes: Changes
 
 
-class CompiledStep:
+class CompiledStep(LossScaled):
     """See `triops.compile_step`."""
 
     def __init__(
@@ -73,16 +73,6 @@ class CompiledStep:
     def compilations(self) -> int:
         """How many programs were compiled so far."""
         return self._programs.compilations + (0 if self._whole is None else self._whole.compilations)
-
-    @property
-    def loss_scale(self) -> float:
-        """What gradients are multiplied with on their way back, 1 unless in float16. It can be set, to go on
-        where an earlier training stopped."""
-        return self._precision.scale
-
-    @loss_scale.setter
-    def loss_scale(self, value: float) -> None:
-        self._precision.scale = value
 
     def __call__(self, X: Any, truths: Any, drop: float | None = 0.0) -> Any:
         """Update the model by the gradients of a batch, and those that were added up before; returns the loss, a

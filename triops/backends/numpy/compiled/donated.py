@@ -19,9 +19,8 @@ from triops.backends.numpy.compiled.scalar import F
 __all__ = ["DONATED"]
 
 U = np.uint32
-_BLOCK = (
-    16_384  # entries that a thread takes at a time: they stay in its nearest caches from one loop to the next
-)
+# Entries that a thread takes at a time: they stay in its nearest caches from one loop to the next.
+_BLOCK = 16_384
 
 
 @intrinsic

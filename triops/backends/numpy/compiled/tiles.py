@@ -24,17 +24,9 @@ def _tile(rows: int) -> Callable[..., Any]:
 
     @intrinsic
     def tile(
-        context: Any,
-        A: Any,
-        down_A: Any,
-        along_A: Any,
-        B: Any,
-        step_B: Any,
-        C: Any,
-        step_C: Any,
-        inner: Any,
+        context: Any, A: Any, down_A: Any, along_A: Any, B: Any, step_B: Any, C: Any, step_C: Any, inner: Any,
         add: Any,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         vector = ir.VectorType(ir.FloatType(), _WIDTH)
         number, short, entry = ir.IntType(64), ir.IntType(32), ir.FloatType().as_pointer()
         undefined = ir.Constant(vector, ir.Undefined)
@@ -102,27 +94,8 @@ def tiled(
     whatever others there are."""
     fours = rows // _DOWN * _DOWN
     for j in range(0, columns, _ACROSS):
+        b, c = B + 4 * j, C + 4 * j
         for i in range(0, fours, _DOWN):
-            _four(
-                A + 4 * down_A * i,
-                down_A,
-                along_A,
-                B + 4 * j,
-                step_B,
-                C + 4 * (step_C * i + j),
-                step_C,
-                inner,
-                add,
-            )
+            _four(A + 4 * down_A * i, down_A, along_A, b, step_B, c + 4 * step_C * i, step_C, inner, add)
         for i in range(fours, rows):
-            _one(
-                A + 4 * down_A * i,
-                down_A,
-                along_A,
-                B + 4 * j,
-                step_B,
-                C + 4 * (step_C * i + j),
-                step_C,
-                inner,
-                add,
-            )
+            _one(A + 4 * down_A * i, down_A, along_A, b, step_B, c + 4 * step_C * i, step_C, inner, add)

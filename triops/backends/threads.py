@@ -10,7 +10,6 @@ import math
 import operator
 import os
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
 
@@ -29,8 +28,6 @@ __all__ = [
 
 # A program that says how many threads it wants gets them, whatever the control group's quota.
 _SAID = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS")
-# The BLAS that kernels call on their own threads, which is never to start any.
-_OF_KERNELS = str(Path("scipy_openblas64", "lib", "libscipy_openblas64_.so"))
 _wanted: int | None = None
 
 
@@ -147,9 +144,8 @@ def _pools() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
     blas = _blas()
-    left_out = (blas.filepath, _OF_KERNELS)
     pools = ThreadpoolController().lib_controllers
-    return [*(pool for pool in pools if not pool.filepath.endswith(left_out)), blas]
+    return [*(pool for pool in pools if pool.filepath != blas.filepath), blas]
 
 
 @cache

@@ -58,16 +58,14 @@ def _compiled_cpu_kernels(numpy: dict[str, Any]) -> dict[str, Any]:
 
 
 def _how_kernels_run() -> dict[str, Any]:
-    """On how many threads, whether these compute matrix products too, and the folder that keeps kernels."""
+    """On how many threads, and the folder that keeps kernels."""
     try:
-        from triops.backends.numpy.compiled.blas import has_blas
         from triops.backends.numpy.compiled.cache import cache_folder
     except ImportError:
         return {}
     folder, writable = cache_folder()
     return {
         "threads": get_num_threads(),
-        "products": has_blas(),
         "cache": folder,
         "cache_is_writable": writable,
     }

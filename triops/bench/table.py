@@ -294,10 +294,9 @@ def _kernels(kernels: dict[str, Any]) -> str:
     installed = kernels["numba_installed"]
     if kernels["used"]:
         threads = kernels["threads"]
-        products = "" if kernels["products"] else ", products on NumPy's: scipy-openblas64 is not installed"
         read_only = "" if kernels["cache_is_writable"] else ", which is read-only"
         kept = f"kept in {kernels['cache']}{read_only}" if kernels["cache"] else "not kept: no folder is writable"
-        return f"compiled by Numba {installed}, {threads} thread{'s' * (threads != 1)}{products}; {kept}"
+        return f"compiled by Numba {installed}, {threads} thread{'s' * (threads != 1)}; {kept}"
     numba = f"Numba {installed} is installed and not used" if installed else "Numba is not installed"
     return f"none compiled: formulas over NumPy ({numba})"
 

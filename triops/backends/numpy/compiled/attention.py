@@ -15,7 +15,7 @@ from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.rows import total_of_product
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
-from triops.backends.numpy.compiled.tiles import in_tiles, tiled
+from triops.backends.numpy.compiled.tiles import PANEL, in_tiles, tiled
 
 __all__ = ["ATTENTION"]
 
@@ -138,7 +138,7 @@ def attend(
             if causal:
                 reach = min(keys, max(0, stop - end + keys))
             tiled(
-                Q.ctypes.data + 4 * (start * step_Q + nI * head), step_Q, 1, kt.ctypes.data, wide,
+                Q.ctypes.data + 4 * (start * step_Q + nI * head), step_Q, 1, kt.ctypes.data, wide, PANEL,
                 scores.ctypes.data, wide, rows, nI, in_tiles(reach), False,
             )  # fmt: skip
             for i in range(rows):
@@ -146,7 +146,7 @@ def attend(
                 seen = seen_by(t - first, keys, end - first, causal, mask, t, own)
                 logsumexp[t, head] = softmax_row(own, seen)
             tiled(
-                scores.ctypes.data, wide, 1, v.ctypes.data, columns, y.ctypes.data, columns, rows, reach,
+                scores.ctypes.data, wide, 1, v.ctypes.data, columns, PANEL, y.ctypes.data, columns, rows, reach,
                 columns, False,
             )  # fmt: skip
             store(y, F(1), start, stop, head, Y)
@@ -184,11 +184,11 @@ def backprop_attend(
             load(Q, step_Q, start, stop, nI * head, nI, F(1), q)
             load(dY, step_dY, start, stop, nO * head, nO, F(1), dy)
             tiled(
-                q.ctypes.data, width, 1, kt.ctypes.data, wide, scores.ctypes.data, wide, rows, nI,
+                q.ctypes.data, width, 1, kt.ctypes.data, wide, PANEL, scores.ctypes.data, wide, rows, nI,
                 in_tiles(reach), False,
             )  # fmt: skip
             tiled(
-                dy.ctypes.data, columns, 1, vt.ctypes.data, wide, d_scores.ctypes.data, wide, rows, nO,
+                dy.ctypes.data, columns, 1, vt.ctypes.data, wide, PANEL, d_scores.ctypes.data, wide, rows, nO,
                 in_tiles(reach), False,
             )  # fmt: skip
             for i in range(rows):
@@ -197,16 +197,16 @@ def backprop_attend(
                 along = total_of_product(dy[i, :nO], Y[place : place + nO])
                 gradient_row(own, d_scores[i, :reach], seen, logsumexp[t, head], along)
             tiled(
-                scores.ctypes.data, 1, wide, dy.ctypes.data, columns, dv.ctypes.data, columns, reach, rows,
-                columns, True,
+                scores.ctypes.data, 1, wide, dy.ctypes.data, columns, PANEL, dv.ctypes.data, columns, reach,
+                rows, columns, True,
             )  # fmt: skip
             tiled(
-                d_scores.ctypes.data, 1, wide, q.ctypes.data, width, dk.ctypes.data, width, reach, rows, width,
-                True,
+                d_scores.ctypes.data, 1, wide, q.ctypes.data, width, PANEL, dk.ctypes.data, width, reach, rows,
+                width, True,
             )  # fmt: skip
             tiled(
-                d_scores.ctypes.data, wide, 1, k.ctypes.data, width, dq.ctypes.data, width, rows, reach, width,
-                False,
+                d_scores.ctypes.data, wide, 1, k.ctypes.data, width, PANEL, dq.ctypes.data, width, rows, reach,
+                width, False,
             )  # fmt: skip
             store(dq, F(1), start, stop, head, dQ)
         store(dk, scale, first_key, end_key, head, dK)

@@ -10,41 +10,35 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, matrix, sums
-from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address
+from triops.backends.numpy.compiled.blocks import THRESHOLD, block_kernel, in_blocks, reads_as_it_lies
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.maxout import LONGEST
-from triops.backends.numpy.compiled.products import multiply, slices_of
+from triops.backends.numpy.compiled.products import multiply, slices_of, times
 from triops.backends.numpy.compiled.scalar import F, I, kept
+from triops.backends.numpy.compiled.tiles import FEW
 
 __all__ = ["FUSED"]
 
-_THRESHOLD = 1 << 19  # multiplications from which a second thread pays
-_INPUT_GRADIENT: Mapping[bool, tuple[str, ...]] = {True: ("sgemm(blas, dZ, False, W, False, dX)",), False: ()}
+_TIMES_W: Mapping[bool, tuple[str, ...]] = {True: ("times(dZ, W, dX)",), False: ()}
 _DX: Mapping[bool, tuple[str, ...]] = {True: ("dX",), False: ()}
-
-
-def _kernel(name: str, head: str, lines: list[str], names: Mapping[str, Any], *sliced: str) -> Kernel:
-    source = "\n".join([f"def kernel({head}):", *(f"    {line}" for line in lines)])
-    return Kernel(
-        (name, source), {**names, "sgemm": sgemm}, dict.fromkeys(sliced, 1), threshold=_THRESHOLD, grain=1
-    )
 
 
 @cache
 def _forward(activation: str, keeps_input: bool) -> Kernel:
     form = FORMS[activation]
-    lines = [
-        "sgemm(blas, X, False, W, True, Z)",
-        "for i in range(Z.shape[0]):",
-        "    for j in range(Z.shape[1]):",
-        "        z = Z[i, j] + b[j]",
-        *(["        Z[i, j] = z"] if keeps_input else []),
-        f"        {'Y' if keeps_input else 'Z'}[i, j] = function({', '.join(('z', *form.settings))})",
+    after = [
+        "for i in range(first, end):",
+        "    z, bias = Z[i, left:right], b[left:right]",
+        f"    y = {'Y[i, left:right]' if keeps_input else 'z'}",
+        "    for j in range(z.shape[0]):",
+        "        x = z[j] + bias[j]",
+        *(["        z[j] = x"] if keeps_input else []),
+        f"        y[j] = function({', '.join(('x', *form.settings))})",
     ]
-    arrays = ("X", "Z", "Y") if keeps_input else ("X", "Z")
-    head = ", ".join(("blas", "W", "b", *arrays, *form.settings))
-    return _kernel(f"affine_{activation}", head, lines, {"function": form.function}, *arrays)
+    given = ", ".join(("b", "Z", "Y", *form.settings))
+    target = "Z.ctypes.data + 4 * (first * Z.shape[1] + left)", "Z.shape[1]"
+    return block_kernel(f"affine_{activation}", given, target, after, {"function": form.function})
 
 
 @cache
@@ -56,34 +50,39 @@ def _backward(activation: str, wants_dX: bool) -> Kernel:
         f"        dz = function({', '.join(('dY[i, j]', 'saved[i, j]', *form.settings))})",
         "        dZ[i, j] = dz",
         "        db[part, j] += dz",
-        *_INPUT_GRADIENT[wants_dX],
     ]
-    head = ", ".join(("blas", "W", "dY", "saved", "dZ", "dX", "db", *form.settings, "part"))
+    given = ", ".join(("W", "dY", "saved", "dZ", "dX", "db", *form.settings, "part"))
     names = {"function": form.function}
-    return _kernel(f"backprop_affine_{activation}", head, lines, names, "dY", "saved", "dZ", *_DX[wants_dX])
+    return _row_kernel(f"backprop_affine_{activation}", given, lines, names, wants_dX, "dY", "saved", "dZ")
 
 
 @cache
 def _maxout_forward(P: int) -> Kernel:
-    lines = [
-        "Z = np.empty((X.shape[0], W.shape[0]), np.float32)",  # in the nearest caches, until it is reduced
-        "sgemm(blas, X, False, W, True, Z)",
-        "for i in range(best.shape[0]):",
-        "    z = Z[i]",
-        "    for j in range(best.shape[1]):",
-        f"        top = z[{P} * j] + b[{P} * j]",
-        "        index = I(0)",
+    after = [
+        "for i in range(first, end):",
+        "    z, bias = Z[i - first], b[left:right]",
+        *(
+            f"    {row} = {array}[i, left // {P} : right // {P}]"
+            for row, array in (("top", "best"), ("index", "which"))
+        ),
+        "    for j in range(top.shape[0]):",
+        f"        most = z[{P} * j] + bias[{P} * j]",
+        "        place = I(0)",
     ]
     for p in range(1, P):
-        lines += [
-            f"        x = z[{P} * j + {p}] + b[{P} * j + {p}]",
-            "        better = (x > top) | ((x != x) & (top == top))",
-            "        top = x if better else top",
-            f"        index = I({p}) if better else index",
+        after += [
+            f"        x = z[{P} * j + {p}] + bias[{P} * j + {p}]",
+            "        better = (x > most) | ((x != x) & (most == most))",
+            "        most = x if better else most",
+            f"        place = I({p}) if better else place",
         ]
-    lines += ["        best[i, j] = top", "        which[i, j] = index"]
-    head, names = "blas, X, W, b, best, which", {"I": I, "np": np}
-    return _kernel(f"affine_maxout_{P}", head, lines, names, "X", "best", "which")
+    after += ["        top[j] = most", "        index[j] = place"]
+    # In the nearest caches, until it is reduced.
+    scratch = "Z = np.empty((end - first, right - left), np.float32)"
+    return block_kernel(
+        f"affine_maxout_{P}", "b, best, which", ("Z.ctypes.data", "right - left"), after, {"I": I, "np": np},
+        before=scratch,
+    )  # fmt: skip
 
 
 @cache
@@ -102,63 +101,76 @@ def _maxout_backward(P: int, wants_dX: bool) -> Kernel:
                 f"        db[part, {p}, j] += kept(dY[i, j], which[i, j] == I({p}))",
             )
         ),
-        *_INPUT_GRADIENT[wants_dX],
     ]
-    head, names = "blas, W, dY, which, dZ, dX, db, part", {"I": I, "kept": kept}
-    return _kernel(f"backprop_affine_maxout_{P}", head, lines, names, "dY", "which", "dZ", *_DX[wants_dX])
+    given, names = "W, dY, which, dZ, dX, db, part", {"I": I, "kept": kept}
+    return _row_kernel(f"backprop_affine_maxout_{P}", given, lines, names, wants_dX, "dY", "which", "dZ")
+
+
+def _row_kernel(
+    name: str, given: str, lines: list[str], names: Mapping[str, Any], wants_dX: bool, *sliced: str
+) -> Kernel:
+    """Rows of dZ from those of dY, and of dX where it is wanted."""
+    source = "\n".join([f"def kernel({given}):", *(f"    {line}" for line in (*lines, *_TIMES_W[wants_dX]))])
+    slices = dict.fromkeys((*sliced, *_DX[wants_dX]), 1)
+    return Kernel((name, source), {**names, "times": times}, slices, threshold=THRESHOLD, grain=FEW)
 
 
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
     rows, nO = len(X), len(W)
-    if not (X.size and nO and has_blas()):
+    if not (X.size and nO):
         return NotImplemented
     Z = np.empty((rows, nO), np.float32)
     Y = np.empty_like(Z) if keeps_input else Z
-    arrays = (matrix(X), Z, Y) if keeps_input else (matrix(X), Z)
-    _forward(activation, keeps_input)(
-        rows, sgemm_address(), matrix(W), flat(b), *arrays, *_numbers(settings), **_work(rows, W.size)
-    )
+    in_blocks(
+        _forward(activation, keeps_input), matrix(X), matrix(W), flat(b), Z, Y,
+        *_numbers(settings), columns=nO,
+    )  # fmt: skip
     return Y, Z
 
 
 def backprop_affine_activation(
     dY: Any, X: Any, W: Any, saved: Any, *, activation: str, settings: Any, wants_dX: bool
 ) -> Any:
-    if not (dY.size and X.size and has_blas()):
+    if not (dY.size and X.size):
         return NotImplemented
-    dZ, dX = np.empty(dY.shape, np.float32), _like(X, wants_dX)
+    fused = wants_dX and reads_as_it_lies(*W.shape)
+    dZ, dX = np.empty(dY.shape, np.float32), _like(X, fused)
     work = _work(len(X), W.size)
     db = sums(work["slices"], dY.shape[1])
-    _backward(activation, wants_dX)(
-        len(X), sgemm_address(), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
+    _backward(activation, fused)(
+        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
     )
+    if wants_dX and not fused:
+        dX = multiply(dZ, False, W, False)
     return dX if wants_dX else None, multiply(dZ, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
     nO, P, nI = W.shape
-    if P > LONGEST or not (X.size and b.size and has_blas()):
+    if P > LONGEST or not (X.size and b.size):
         return NotImplemented
     best, which = np.empty((len(X), nO), np.float32), np.empty((len(X), nO), np.int32)
-    _maxout_forward(P)(
-        len(X), sgemm_address(), matrix(X), matrix(W.reshape(nO * P, nI)), flat(b), best, which,
-        **_work(len(X), W.size),
+    in_blocks(
+        _maxout_forward(P), matrix(X), matrix(W.reshape(nO * P, nI)), flat(b), best, which,
+        columns=nO * P, unit=P,
     )  # fmt: skip
     return best, which
 
 
 def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: bool) -> Any:
     nO, P, nI = W.shape
-    if P > LONGEST or not (dY.size and X.size and has_blas()):
+    if P > LONGEST or not (dY.size and X.size):
         return NotImplemented
-    dZ, dX = np.empty((len(dY), nO * P), np.float32), _like(X, wants_dX)
+    fused = wants_dX and reads_as_it_lies(nO * P, nI)
+    dZ, dX = np.empty((len(dY), nO * P), np.float32), _like(X, fused)
     work = _work(len(X), W.size)
     db = sums(work["slices"], P, nO)
     winners = matrix(which.astype(np.int32, copy=False))
-    _maxout_backward(P, wants_dX)(
-        len(dY), sgemm_address(), matrix(W.reshape(nO * P, nI)), matrix(dY), winners, dZ, dX, db, **work
-    )
-    dW = multiply(dZ, True, X, False).reshape(W.shape)
+    W = matrix(W.reshape(nO * P, nI))
+    _maxout_backward(P, fused)(len(dY), W, matrix(dY), winners, dZ, dX, db, **work)
+    if wants_dX and not fused:
+        dX = multiply(dZ, False, W, False)
+    dW = multiply(dZ, True, X, False).reshape(nO, P, nI)
     return dX if wants_dX else None, dW, np.ascontiguousarray(db[..., :nO].sum(axis=0).T)
 
 

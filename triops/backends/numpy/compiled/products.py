@@ -1,4 +1,4 @@
-"""Matrix products on the pool's threads, each of some rows of the result."""
+"""Matrix products on the pool's threads, each of some rows of the result, or of blocks of it."""
 
 from __future__ import annotations
 
@@ -8,76 +8,82 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, matrix, sums
-from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address, sgemm_columns
+from triops.backends.numpy.compiled.blocks import (
+    THRESHOLD,
+    block_kernel,
+    in_blocks,
+    reads_as_it_lies,
+    with_steps,
+)
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.jit import called
+from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
-__all__ = ["PRODUCTS", "multiply", "pays", "slices_of"]
+__all__ = ["PRODUCTS", "multiply", "slices_of", "times"]
 
 _SMALL = 1 << 18  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
-_THRESHOLD = 1 << 20  # multiplications from which a second thread pays
-_LEAST, _MOST = 48, 256  # rows of a slice: fewer are slower, more leave threads without work
+_LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
 
 
-def product_rows(blas: int, A: Any, B: Any, turned: bool, C: Any) -> None:
-    sgemm(blas, A, False, B, turned, C)
+@called
+def times(A: Any, B: Any, C: Any) -> None:
+    """C = A B."""
+    tiled(
+        A.ctypes.data, A.shape[1], 1, B.ctypes.data, B.shape[1], PANEL, C.ctypes.data, C.shape[1], C.shape[0],
+        A.shape[1], C.shape[1], False,
+    )  # fmt: skip
 
 
-def product_columns(blas: int, A: Any, B: Any, turned: bool, C: Any, start: int) -> None:
-    sgemm_columns(blas, A, B, start, C)
+def product_rows(A: Any, down: int, along: int, B: Any, C: Any, start: int) -> None:
+    tiled(
+        A.ctypes.data + 4 * down * start, down, along, B.ctypes.data, B.shape[1], PANEL, C.ctypes.data,
+        C.shape[1], C.shape[0], B.shape[0], C.shape[1], False,
+    )  # fmt: skip
 
 
-def affine_rows(blas: int, X: Any, W: Any, b: Any, Y: Any) -> None:
-    sgemm(blas, X, False, W, True, Y)
-    for i in range(Y.shape[0]):
-        y = Y[i]
-        for j in range(y.shape[0]):
-            y[j] += b[j]
-
-
-def backprop_affine_rows(blas: int, W: Any, dY: Any, dX: Any, db: Any, part: int) -> None:
+def backprop_affine_rows(W: Any, dY: Any, dX: Any, db: Any, part: int) -> None:
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             db[part, j] += dY[i, j]
-    sgemm(blas, dY, False, W, False, dX)
+    times(dY, W, dX)
 
 
-def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
-    return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_THRESHOLD, grain=1)
-
-
-_rows = _kernel(product_rows, "A", "C")
-_columns = _kernel(product_columns, "C")
-_affine = _kernel(affine_rows, "X", "Y")
-_backprop_affine = _kernel(backprop_affine_rows, "dY", "dX")
-
-
-def pays(rows: int, columns: int, inner: int) -> bool:
-    """Whether a product is large enough for this, and there is a BLAS to call."""
-    return rows * columns * inner > _SMALL and has_blas()
+_product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=FEW)
+_backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
 
 
 def slices_of(rows: int) -> int:
-    """How many slices, whatever the number of threads: a row's digits may depend on its place in one. Two threads
-    or four have equal shares, where a fifth slice would keep one of them from its end."""
-    if rows < 4 * _LEAST:
-        return max(1, min(2, rows // _LEAST))
-    return 4 * -(-rows // (4 * _MOST))
+    """How many slices, whatever the number of threads: sums over a slice are the same then. Two threads or four
+    have equal shares, where a fifth slice would keep one of them from its end."""
+    return 1 + rows // _LEAST if rows < 2 * _LEAST else 4 * -(-rows // (4 * _MOST))
+
+
+_IN_Y = ("Y.ctypes.data + 4 * (first * Y.shape[1] + left)", "Y.shape[1]")
+_ADD_BIAS = [
+    "for i in range(first, end):",
+    "    y, bias = Y[i, left:right], b[left:right]",
+    "    for j in range(y.shape[0]):",
+    "        y[j] += bias[j]",
+]
+_turned_product = block_kernel("product_turned", "Y", _IN_Y, [], {})
+_plain_product = block_kernel("product_plain", "Y", _IN_Y, [], {}, turned=False)
+_affine = block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {})
 
 
 def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     """A B, either transposed where it is said."""
-    inner, rows = A.shape if turn_A else A.shape[::-1]
+    terms, rows = A.shape if turn_A else A.shape[::-1]
     columns = B.shape[0] if turn_B else B.shape[1]
-    if not pays(rows, columns, inner):
+    work = rows * columns * terms
+    if work <= _SMALL:
         return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
-    if turn_A and turn_B:
-        A, turn_A = np.ascontiguousarray(A.T), False
     C = np.empty((rows, columns), np.float32)
-    (_columns if turn_A else _rows)(
-        rows, sgemm_address(), A, B, turn_B, C, slices=slices_of(rows), size=rows * columns * inner
-    )
+    if turn_B or not reads_as_it_lies(1, columns):
+        in_blocks(_turned_product if turn_B else _plain_product, A, B, C, columns=columns, turn_A=turn_A)
+    else:
+        _product(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=work)
     return C
 
 
@@ -91,15 +97,12 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if not pays(len(X), *W.shape):
+    if len(X) * W.size <= _SMALL:
         Y = np.matmul(X, W.T)
         Y += b
         return Y
     Y = np.empty((len(X), len(W)), np.float32)
-    _affine(
-        len(X), sgemm_address(), matrix(X), matrix(W), flat(b), Y,
-        slices=slices_of(len(X)), size=len(X) * W.size,
-    )  # fmt: skip
+    in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=len(W))
     return Y
 
 
@@ -107,11 +110,14 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dW = multiply(dY, True, X, False)
     if not wants_dX:
         return None, dW, dY.sum(axis=0)
-    if not pays(len(X), *W.shape):
+    work = len(X) * W.size
+    if work <= _SMALL:
         return np.matmul(dY, W), dW, dY.sum(axis=0)
+    if not reads_as_it_lies(*W.shape):
+        return multiply(dY, False, W, False), dW, dY.sum(axis=0)
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
-    _backprop_affine(len(X), sgemm_address(), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
+    _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=work)
     return dX, dW, db[:, : dY.shape[1]].sum(axis=0)
 
 

@@ -19,7 +19,7 @@ from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.products import multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
-from triops.backends.numpy.compiled.tiles import tiled, tiles_wide
+from triops.backends.numpy.compiled.tiles import PANEL, tiled, tiles_wide
 
 __all__ = ["RECURRENT"]
 
@@ -30,7 +30,7 @@ _SEQUENCES = 8  # sequences from which a second thread pays
 def product(A: Any, first: int, rows: int, B: Any, Y: Any) -> None:
     """Y = A B, for some rows of A."""
     tiled(
-        A.ctypes.data + 4 * first * A.shape[1], A.shape[1], 1, B.ctypes.data, B.shape[1],
+        A.ctypes.data + 4 * first * A.shape[1], A.shape[1], 1, B.ctypes.data, B.shape[1], PANEL,
         Y.ctypes.data, Y.shape[1], rows, A.shape[1], B.shape[1], False,
     )  # fmt: skip
 

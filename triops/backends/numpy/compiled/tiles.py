@@ -1,101 +1,206 @@
-"""Products of small matrices, which a BLAS would copy before it multiplies: a tile of the result stays in
-registers while the inner dimension goes by."""
+"""Matrix products, a tile of the result at a time: it stays in registers while the inner dimension goes by, and
+each vector of B that is loaded meets every row of the tile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils, types
+from llvmlite import binding, ir
+from numba.core import cgutils, config, types
 
 from triops.backends.numpy.compiled.jit import called, intrinsic
 
-__all__ = ["in_tiles", "tiled", "tiles_wide"]
+__all__ = ["FEW", "NARROW", "PANEL", "in_panels", "in_tiles", "tiled", "tiles_wide"]
 
-_DOWN, _ACROSS = 4, 16  # rows and columns of a tile
-_WIDTH = 8  # entries of a vector; the compiler makes of it what the CPU has
+PANEL = 16  # columns that lie together: a line of a cache
+FEW = 4  # rows of the tile that the last rows are done with
+_INNER = 512  # of the inner dimension at a time: what a tile reads stays in the second cache
 _MEANING = ("contract",)
 
 
-def _tile(rows: int) -> Callable[..., Any]:
-    """C = A B, or C += A B, for so many rows and `_ACROSS` columns of C; all are addresses, and steps are in
-    entries. A may be read transposed: it has a step from row to row and one along a row."""
+def _has_wide_registers() -> bool:
+    """32 registers of 16 entries. 16 of 8 are expected elsewhere: the compiler makes of them what there is."""
+    said = config.CPU_FEATURES
+    if said is None and config.CPU_NAME:
+        return False
+    features = said if said is not None else binding.get_host_cpu_features().flatten()
+    return "+avx512f" in features.split(",")
+
+
+_WIDE = _has_wide_registers()
+_ENTRIES = 16 if _WIDE else 8  # of a vector
+_MANY = 12 if _WIDE else 6  # rows of a tile
+_PANELS = 2 if _WIDE else 1  # that a tile is wide
+NARROW = _PANELS == 1  # tiles come back to the rows of B so often that these had better lie together
+
+
+def _tile(most_rows: int, panels: int, *, whole: bool) -> Callable[..., Any]:
+    """`tiled`, for so many rows and panels of C. whole: all of them are there, else as many as are said."""
 
     @intrinsic
     def tile(
-        context: Any, A: Any, down_A: Any, along_A: Any, B: Any, step_B: Any, C: Any, step_C: Any, inner: Any,
-        add: Any,
+        context: Any, A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any,
+        rows: Any, columns: Any, inner: Any, add: Any,
     ) -> Any:  # fmt: skip
-        vector = ir.VectorType(ir.FloatType(), _WIDTH)
-        number, short, entry = ir.IntType(64), ir.IntType(32), ir.FloatType().as_pointer()
-        undefined = ir.Constant(vector, ir.Undefined)
-        everywhere = ir.Constant(ir.VectorType(short, _WIDTH), [0] * _WIDTH)
-
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            A, down_A, along_A, B, step_B, C, step_C, inner, add = args
-            A, B, C = (builder.inttoptr(address, entry) for address in (A, B, C))
-
-            def vectors(base: Any, offset: Any) -> list[Any]:
-                first = builder.gep(base, [offset])
-                places = [builder.gep(first, [number(_WIDTH * v)]) for v in range(_ACROSS // _WIDTH)]
-                return [builder.bitcast(place, vector.as_pointer()) for place in places]
-
-            sums = [[cgutils.alloca_once(builder, vector) for _ in range(_ACROSS // _WIDTH)] for _ in range(rows)]
-            targets = [vectors(C, builder.mul(step_C, number(i))) for i in range(rows)]
-            zero = ir.Constant(vector, [0.0] * _WIDTH)
-            with builder.if_else(add) as (kept, fresh):
-                with kept:
-                    for total, place in _pairs(sums, targets):
-                        builder.store(builder.load(place, align=4), total)
-                with fresh:
-                    for total, _ in _pairs(sums, targets):
-                        builder.store(zero, total)
+            A, down_A, along_A, B, down_B, across_B, C, down_C, rows, columns, inner, add = args
+            A, B, C = (builder.inttoptr(address, ir.FloatType().as_pointer()) for address in (A, B, C))
+            vectors = _Vectors(builder, panels, None if whole else columns)
+            # A row that is not there is read where the first is, and not stored.
+            there = [_true if whole else builder.icmp_signed("<", _number(i), rows) for i in range(most_rows)]
+            lines = [
+                builder.gep(A, [builder.mul(down_A, builder.select(is_there, _number(i), _number(0)))])
+                for i, is_there in enumerate(there)
+            ]
+            targets = [builder.gep(C, [builder.mul(down_C, _number(i))]) for i in range(most_rows)]
+            sums = [vectors.zeros() for _ in targets]
+            for is_there, target, own in zip(there, targets, sums, strict=True):
+                with builder.if_then(builder.and_(add, is_there)):
+                    for total, value in zip(own, vectors.load(target, _number(PANEL)), strict=True):
+                        builder.store(value, total)
             with cgutils.for_range(builder, inner) as loop:
-                columns = [builder.load(place, align=4) for place in vectors(B, builder.mul(step_B, loop.index))]
+                row = vectors.load(builder.gep(B, [builder.mul(down_B, loop.index)]), across_B)
                 along = builder.mul(along_A, loop.index)
-                for i in range(rows):
-                    place = builder.gep(A, [builder.add(builder.mul(down_A, number(i)), along)])
-                    one = builder.insert_element(undefined, builder.load(place), short(0))
-                    factor = builder.shuffle_vector(one, one, everywhere)
-                    for total, column in zip(sums[i], columns, strict=True):
+                for line, own in zip(lines, sums, strict=True):
+                    factor = vectors.all_of(builder.load(builder.gep(line, [along])))
+                    for total, column in zip(own, row, strict=True):
                         product = builder.fmul(factor, column, flags=_MEANING)
                         builder.store(builder.fadd(builder.load(total), product, flags=_MEANING), total)
-            for total, place in _pairs(sums, targets):
-                builder.store(builder.load(total), place, align=4)
+            for is_there, target, own in zip(there, targets, sums, strict=True):
+                with builder.if_then(is_there):
+                    vectors.store([builder.load(total) for total in own], target)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 8, types.boolean), generate
+        return types.void(*[types.int64] * 11, types.boolean), generate
 
     return tile
 
 
-def _pairs(sums: list[Any], targets: list[Any]) -> list[tuple[Any, Any]]:
-    return [pair for each, places in zip(sums, targets, strict=True) for pair in zip(each, places, strict=True)]
+_true = ir.Constant(ir.IntType(1), 1)
 
 
-_four, _one = _tile(_DOWN), _tile(1)
+def _number(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+class _Vectors:
+    """The vectors of a row of a tile. columns: how many of its entries are there, None for all."""
+
+    def __init__(self, builder: Any, panels: int, columns: Any) -> None:
+        self._builder, self._places = (
+            builder,
+            [divmod(_ENTRIES * v, PANEL) for v in range(panels * PANEL // _ENTRIES)],
+        )
+        self._kind = ir.VectorType(ir.FloatType(), _ENTRIES)
+        self._zero = ir.Constant(self._kind, [0.0] * _ENTRIES)
+        self._masks = None
+        if columns is not None:
+            every = self.all_of(columns)
+            numbers = [PANEL * panel + first for panel, first in self._places]
+            self._masks = [
+                builder.icmp_signed("<", ir.Constant(every.type, list(range(n, n + _ENTRIES))), every)
+                for n in numbers
+            ]  # fmt: skip
+
+    def zeros(self) -> list[Any]:
+        """A variable for each, which begins with zeros."""
+        return [cgutils.alloca_once_value(self._builder, self._zero) for _ in self._places]
+
+    def all_of(self, value: Any) -> Any:
+        """A vector of one number."""
+        kind = ir.VectorType(value.type, _ENTRIES)
+        one = self._builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+        first = ir.Constant(ir.VectorType(ir.IntType(32), _ENTRIES), [0] * _ENTRIES)
+        return self._builder.shuffle_vector(one, one, first)
+
+    def load(self, base: Any, across: Any) -> list[Any]:
+        places = self._at(base, across)
+        if self._masks is None:
+            return [self._builder.load(place, align=4) for place in places]
+        kinds = [places[0].type, ir.IntType(32), self._masks[0].type, self._kind]
+        load = self._function("load", self._kind, kinds)
+        return [
+            self._builder.call(load, [place, kinds[1](4), mask, self._zero])
+            for place, mask in zip(places, self._masks, strict=True)
+        ]
+
+    def store(self, values: list[Any], base: Any) -> None:
+        places = self._at(base, _number(PANEL))
+        if self._masks is None:
+            for value, place in zip(values, places, strict=True):
+                self._builder.store(value, place, align=4)
+            return
+        kinds = [self._kind, places[0].type, ir.IntType(32), self._masks[0].type]
+        store = self._function("store", ir.VoidType(), kinds)
+        for value, place, mask in zip(values, places, self._masks, strict=True):
+            self._builder.call(store, [value, place, kinds[2](4), mask])
+
+    def _at(self, base: Any, across: Any) -> list[Any]:
+        first = [
+            self._builder.gep(
+                base, [self._builder.add(self._builder.mul(across, _number(panel)), _number(entry))]
+            )
+            for panel, entry in self._places
+        ]
+        return [self._builder.bitcast(place, self._kind.as_pointer()) for place in first]
+
+    def _function(self, name: str, result: Any, kinds: list[Any]) -> Any:
+        return cgutils.get_or_insert_function(
+            self._builder.module, ir.FunctionType(result, kinds), f"llvm.masked.{name}.v{_ENTRIES}f32.p0"
+        )
+
+
+_whole = _tile(_MANY, _PANELS, whole=True)
+_last_columns = _tile(_MANY, 1, whole=False)
+_last_rows = _tile(FEW, _PANELS, whole=False)
 
 
 def tiles_wide(columns: int) -> int:
-    """The next number of columns that tiles fit in."""
-    return (columns + _ACROSS - 1) // _ACROSS * _ACROSS
+    """The next number of columns that panels fit in."""
+    return (columns + PANEL - 1) // PANEL * PANEL
 
 
 in_tiles = called(tiles_wide)
 
 
 @called
+def in_panels(columns: int) -> int:
+    """How many panels so many columns are."""
+    return (columns + PANEL - 1) // PANEL
+
+
+@called
 def tiled(
-    A: int, down_A: int, along_A: int, B: int, step_B: int, C: int, step_C: int, rows: int, inner: int,
-    columns: int, add: bool,
+    A: int, down_A: int, along_A: int, B: int, down_B: int, across_B: int, C: int, down_C: int, rows: int,
+    inner: int, columns: int, add: bool,
 ) -> None:  # fmt: skip
-    """C = A B, or C += A B, for any number of rows, and as many columns as tiles fit in. A row is the same
-    whatever others there are."""
-    fours = rows // _DOWN * _DOWN
-    for j in range(0, columns, _ACROSS):
-        b, c = B + 4 * j, C + 4 * j
-        for i in range(0, fours, _DOWN):
-            _four(A + 4 * down_A * i, down_A, along_A, b, step_B, c + 4 * step_C * i, step_C, inner, add)
-        for i in range(fours, rows):
-            _one(A + 4 * down_A * i, down_A, along_A, b, step_B, c + 4 * step_C * i, step_C, inner, add)
+    """C = A B, or C += A B. All are addresses, and steps are in entries: A has one from row to row and one along
+    a row, so that it may be read transposed; B one from row to row, and one from panel to panel. A row is the
+    same whatever others there are."""
+    full = rows // _MANY * _MANY
+    for k in range(0, max(inner, 1), _INNER):
+        some = min(inner - k, _INNER)
+        for j in range(0, columns, _PANELS * PANEL):
+            a, b, c = A + 4 * along_A * k, B + 4 * (down_B * k + across_B * (j // PANEL)), C + 4 * j
+            left = columns - j
+            if left >= _PANELS * PANEL:
+                for i in range(0, full, _MANY):
+                    _whole(
+                        a + 4 * down_A * i, down_A, along_A, b, down_B, across_B, c + 4 * down_C * i, down_C,
+                        _MANY, left, some, add,
+                    )  # fmt: skip
+            else:
+                for last in range(0, left, PANEL):
+                    panel = b + 4 * across_B * (last // PANEL)
+                    for i in range(0, full, _MANY):
+                        _last_columns(
+                            a + 4 * down_A * i, down_A, along_A, panel, down_B, across_B,
+                            c + 4 * (down_C * i + last), down_C, _MANY, left - last, some, add,
+                        )  # fmt: skip
+            for i in range(full, rows, FEW):
+                _last_rows(
+                    a + 4 * down_A * i, down_A, along_A, b, down_B, across_B, c + 4 * down_C * i, down_C,
+                    rows - i, left, some, add,
+                )  # fmt: skip
+        add = True

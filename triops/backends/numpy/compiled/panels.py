@@ -1,0 +1,76 @@
+"""A matrix as tiles read it fastest: each `PANEL` of its columns on its own, row after row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+
+from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.tiles import PANEL, in_panels
+
+__all__ = ["plain_panels", "turned_panels"]
+
+
+@intrinsic
+def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any) -> Any:
+    """A square of `PANEL` rows and columns, transposed. The first row stands for those that are not there."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, step, rows, target = args
+        vector, number, short = ir.VectorType(ir.FloatType(), PANEL), ir.IntType(64), ir.IntType(32)
+
+        def place(address: Any, step: Any, row: Any) -> Any:
+            entry = builder.gep(builder.inttoptr(address, ir.FloatType().as_pointer()), [builder.mul(step, row)])
+            return builder.bitcast(entry, vector.as_pointer())
+
+        square = []
+        for i in range(PANEL):
+            row = builder.select(builder.icmp_signed("<", number(i), rows), number(i), number(0))
+            square.append(builder.load(place(source, step, row), align=4))
+        # Each round exchanges one bit of the number of the row with that of the column.
+        for bit in (1 << shift for shift in range(PANEL.bit_length() - 1)):
+            lower = [j + PANEL - bit if j & bit else j for j in range(PANEL)]
+            upper = [j + PANEL if j & bit else j + bit for j in range(PANEL)]
+            for i in (i for i in range(PANEL) if not i & bit):
+                pair = square[i], square[i + bit]
+                for row, chosen in ((i, lower), (i + bit, upper)):
+                    mask = ir.Constant(ir.VectorType(short, PANEL), chosen)
+                    square[row] = builder.shuffle_vector(*pair, mask)
+        for i, row in enumerate(square):
+            builder.store(row, place(target, number(PANEL), number(i)), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@called
+def turned_panels(B: Any, first: int, end: int) -> Any:
+    """The panels of Bᵀ, for some rows of B: (N/`PANEL` rounded up, K, `PANEL`). B: (N, K)."""
+    inner = B.shape[1]
+    even = inner // PANEL * PANEL
+    panels = np.empty((in_panels(end - first), inner, PANEL), np.float32)
+    for p in range(panels.shape[0]):
+        start, panel = first + PANEL * p, panels[p]
+        rows = min(PANEL, end - start)
+        for k in range(0, even, PANEL):
+            _turn(B.ctypes.data + 4 * (start * inner + k), inner, rows, panel.ctypes.data + 4 * PANEL * k)
+        for k in range(even, inner):
+            for i in range(rows):
+                panel[k, i] = B[start + i, k]
+    return panels
+
+
+@called
+def plain_panels(B: Any, first: int, end: int) -> Any:
+    """The panels of some columns of B. B: (K, N)."""
+    panels = np.empty((in_panels(end - first), B.shape[0], PANEL), np.float32)
+    for p in range(panels.shape[0]):
+        start, panel = first + PANEL * p, panels[p]
+        columns = min(PANEL, end - start)
+        for k in range(panel.shape[0]):
+            for j in range(columns):
+                panel[k, j] = B[k, start + j]
+    return panels

@@ -1,5 +1,5 @@
-"""Attention, a head of a sequence at a time, threads over these. What is multiplied from the right is loaded into
-scratch blocks, in whose columns tiles fit."""
+"""Attention, a head of a sequence at a time, threads over these. Everything is multiplied where it lies, except
+keys and values whose transposes are."""
 
 from __future__ import annotations
 
@@ -13,52 +13,16 @@ from triops.backends.numpy.compiled.arrays import matrix, spread
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called, summed
-from triops.backends.numpy.compiled.rows import total_of_product
-from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
+from triops.backends.numpy.compiled.lanes import highest_key, scale_row, sum_of_products, total_of
+from triops.backends.numpy.compiled.panels import turn
+from triops.backends.numpy.compiled.scalar import F, exp, keep_nan, unorder
 from triops.backends.numpy.compiled.tiles import PANEL, in_tiles, tiled
 
 __all__ = ["ATTENTION"]
 
 _THRESHOLD = 8  # heads of sequences from which a second thread pays
-_BLOCK = 32  # queries whose scores are held at a time
+_BLOCK = 48  # queries whose scores are held at a time
 _INF = F(np.inf)
-_LOWEST_KEY = I(-(2**31))
-
-
-@called
-def load(X: Any, step: int, first: int, end: int, at: int, count: int, scale: Any, block: Any) -> None:
-    """A head of some rows."""
-    for t in range(end - first):
-        row, place = block[t], (first + t) * step + at
-        for c in range(count):
-            row[c] = X[place + c] * scale
-
-
-@called
-def load_turned(X: Any, step: int, first: int, end: int, at: int, count: int, scale: Any, block: Any) -> None:
-    """A row a column."""
-    for t in range(end - first):
-        place = (first + t) * step + at
-        for c in range(count):
-            block[c, t] = X[place + c] * scale
-
-
-@called
-def store(block: Any, scale: Any, first: int, end: int, head: int, X: Any) -> None:
-    """The other way round."""
-    for t in range(end - first):
-        row, own = X[first + t, head], block[t]
-        for c in range(row.shape[0]):
-            row[c] = own[c] * scale
-
-
-@called
-def clear(block: Any, rows: int) -> None:
-    """Zeros."""
-    for i in range(rows):
-        row = block[i]
-        for j in range(row.shape[0]):
-            row[j] = F(0)
 
 
 @called
@@ -80,41 +44,47 @@ def seen_by(t: int, keys: int, queries: int, causal: bool, mask: Any, row: int, 
 
 @called
 def softmax_row(scores: Any, seen: int) -> Any:
-    """Shares of the first `seen`, in place, and zeros after them; returns the logarithm of their sum."""
-    key = _LOWEST_KEY
-    for s in range(seen):
-        key = max(key, order(scores[s]))
-    top = unorder(key)
-    total = F(0)
-    for s in range(seen):
-        x = scores[s] - top
-        scores[s] = keep_nan(x, exp(x))
-    total = sum_of(scores, seen)
-    for s in range(seen):
-        scores[s] /= total
+    """Shares of the first `seen`, in place, and zeros after them; returns the logarithm of their sum. Loops go by
+    whole panels, which are whole vectors: a row is too short for the compiler's own way of ending one."""
     for s in range(seen, scores.size):
-        scores[s] = F(0)
-    return top + F(math.log(total)) if seen else -_INF
+        scores[s] = -_INF if seen else F(0)
+    if seen == 0:
+        return -_INF
+    panels = scores.size // PANEL
+    top = unorder(highest_key(scores.ctypes.data, panels))
+    for p in range(panels):
+        panel = scores[PANEL * p : PANEL * p + PANEL]
+        for c in range(PANEL):
+            x = panel[c] - top
+            panel[c] = keep_nan(x, exp(x))
+    total = total_of(scores.ctypes.data, panels)
+    scale_row(scores.ctypes.data, panels, F(1) / total)
+    return top + F(math.log(total))
 
 
 @summed
-def sum_of(row: Any, count: int) -> Any:
-    total = F(0)
-    for s in range(count):
-        total += row[s]
+def along_of(one: Any, other: Any) -> Any:
+    panels = one.size // PANEL
+    total = sum_of_products(one.ctypes.data, other.ctypes.data, panels)
+    for c in range(PANEL * panels, one.size):
+        total += one[c] * other[c]
     return total
 
 
 @called
-def gradient_row(scores: Any, d_scores: Any, seen: int, log: Any, along: Any) -> None:
+def gradient_row(scores: Any, d_scores: Any, seen: int, log: Any, along: Any, scale: Any) -> None:
     """Scores become shares, and the gradient of shares that of scores."""
-    for s in range(seen):
-        x = scores[s] - log
-        share = keep_nan(x, exp(x))
-        scores[s] = share
-        d_scores[s] = share * (d_scores[s] - along)
     for s in range(seen, scores.size):
-        scores[s] = F(0)
+        scores[s] = -_INF
+    log = log if seen else F(0)
+    for p in range(0, scores.size, PANEL):
+        panel, d_panel = scores[p : p + PANEL], d_scores[p : p + PANEL]
+        for c in range(PANEL):
+            x = panel[c] - log
+            share = keep_nan(x, exp(x))
+            panel[c] = share
+            d_panel[c] = share * (d_panel[c] - along) * scale
+    for s in range(seen, scores.size):
         d_scores[s] = F(0)
 
 
@@ -122,95 +92,76 @@ def attend(
     pairs: Any, Q: Any, step_Q: int, K: Any, step_K: int, V: Any, step_V: int, q_starts: Any, k_starts: Any,
     mask: Any, scale: Any, causal: bool, most: int, nI: int, Y: Any, logsumexp: Any,
 ) -> None:  # fmt: skip
-    nO = Y.shape[2]
-    wide, columns = in_tiles(most), in_tiles(nO)
-    kt, v = np.zeros((nI, wide), np.float32), np.zeros((most, columns), np.float32)
-    scores, y = np.empty((_BLOCK, wide), np.float32), np.empty((_BLOCK, columns), np.float32)
+    nO, wide = Y.shape[2], in_tiles(most)
+    step_Y = Y.shape[1] * nO
+    kt, scores = np.zeros((nI, wide), np.float32), np.empty((_BLOCK, wide), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
         keys = end_key - first_key
-        load_turned(K, step_K, first_key, end_key, nI * head, nI, scale, kt)
-        load(V, step_V, first_key, end_key, nO * head, nO, F(1), v)
+        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
         for start in range(first, end, _BLOCK):
-            stop = min(start + _BLOCK, end)
-            rows, reach = stop - start, keys
-            if causal:
-                reach = min(keys, max(0, stop - end + keys))
+            rows = min(end - start, _BLOCK)
+            reach = min(keys, max(0, start + rows - end + keys)) if causal else keys
+            columns = in_tiles(reach)
             tiled(
                 Q.ctypes.data + 4 * (start * step_Q + nI * head), step_Q, 1, kt.ctypes.data, wide, PANEL,
-                scores.ctypes.data, wide, rows, nI, in_tiles(reach), False,
+                scores.ctypes.data, wide, rows, nI, columns, False,
             )  # fmt: skip
             for i in range(rows):
-                t, own = start + i, scores[i, :reach]
+                t, own = start + i, scores[i, :columns]
                 seen = seen_by(t - first, keys, end - first, causal, mask, t, own)
                 logsumexp[t, head] = softmax_row(own, seen)
             tiled(
-                scores.ctypes.data, wide, 1, v.ctypes.data, columns, PANEL, y.ctypes.data, columns, rows, reach,
-                columns, False,
+                scores.ctypes.data, wide, 1, V.ctypes.data + 4 * (first_key * step_V + nO * head), step_V, PANEL,
+                Y.ctypes.data + 4 * (start * step_Y + nO * head), step_Y, rows, reach, nO, False,
             )  # fmt: skip
-            store(y, F(1), start, stop, head, Y)
 
 
 def backprop_attend(
     pairs: Any, dY: Any, step_dY: int, Q: Any, step_Q: int, K: Any, step_K: int, V: Any, step_V: int, Y: Any,
     step_Y: int, logsumexp: Any, q_starts: Any, k_starts: Any, mask: Any, scale: Any, causal: bool, most: int,
-    dQ: Any, dK: Any, dV: Any,
+    nI: int, nO: int, dQ: Any, step_dQ: int, dK: Any, step_dK: int, dV: Any, step_dV: int,
 ) -> None:  # fmt: skip
-    nI, nO = dQ.shape[2], dV.shape[2]
-    wide, width, columns = in_tiles(most), in_tiles(nI), in_tiles(nO)
+    wide = in_tiles(most)
     kt, vt = np.zeros((nI, wide), np.float32), np.zeros((nO, wide), np.float32)
-    k, dk, dv = (
-        np.zeros((most, width), np.float32), np.empty((most, width), np.float32),
-        np.empty((most, columns), np.float32),
-    )  # fmt: skip
-    q, dq = np.zeros((_BLOCK, width), np.float32), np.empty((_BLOCK, width), np.float32)
-    dy = np.zeros((_BLOCK, columns), np.float32)
     scores, d_scores = np.empty((_BLOCK, wide), np.float32), np.empty((_BLOCK, wide), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
         keys = end_key - first_key
-        load(K, step_K, first_key, end_key, nI * head, nI, scale, k)
-        load_turned(K, step_K, first_key, end_key, nI * head, nI, scale, kt)
-        load_turned(V, step_V, first_key, end_key, nO * head, nO, F(1), vt)
-        clear(dk, keys)
-        clear(dv, keys)
-        for start in range(first, end, _BLOCK):
-            stop = min(start + _BLOCK, end)
-            rows, reach = stop - start, keys
-            if causal:
-                reach = min(keys, max(0, stop - end + keys))
-            load(Q, step_Q, start, stop, nI * head, nI, F(1), q)
-            load(dY, step_dY, start, stop, nO * head, nO, F(1), dy)
+        k = K.ctypes.data + 4 * (first_key * step_K + nI * head)
+        dk = dK.ctypes.data + 4 * (first_key * step_dK + nI * head)
+        dv = dV.ctypes.data + 4 * (first_key * step_dV + nO * head)
+        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
+        turn(V, first_key * step_V + nO * head, step_V, keys, nO, F(1), vt)
+        for start in range(first, max(end, first + 1), _BLOCK):
+            rows = min(end - start, _BLOCK)
+            q = Q.ctypes.data + 4 * (start * step_Q + nI * head)
+            dy = dY.ctypes.data + 4 * (start * step_dY + nO * head)
+            columns = in_tiles(keys)
             tiled(
-                q.ctypes.data, width, 1, kt.ctypes.data, wide, PANEL, scores.ctypes.data, wide, rows, nI,
-                in_tiles(reach), False,
+                q, step_Q, 1, kt.ctypes.data, wide, PANEL, scores.ctypes.data, wide, rows, nI, columns, False
             )  # fmt: skip
             tiled(
-                dy.ctypes.data, columns, 1, vt.ctypes.data, wide, PANEL, d_scores.ctypes.data, wide, rows, nO,
-                in_tiles(reach), False,
+                dy, step_dY, 1, vt.ctypes.data, wide, PANEL, d_scores.ctypes.data, wide, rows, nO, columns, False
             )  # fmt: skip
             for i in range(rows):
-                t, own, place = start + i, scores[i, :reach], (start + i) * step_Y + nO * head
+                t, at, place = start + i, (start + i) * step_dY + nO * head, (start + i) * step_Y + nO * head
+                own = scores[i, :columns]
                 seen = seen_by(t - first, keys, end - first, causal, mask, t, own)
-                along = total_of_product(dy[i, :nO], Y[place : place + nO])
-                gradient_row(own, d_scores[i, :reach], seen, logsumexp[t, head], along)
+                along = along_of(dY[at : at + nO], Y[place : place + nO])
+                gradient_row(own, d_scores[i, :columns], seen, logsumexp[t, head], along, scale)
             tiled(
-                scores.ctypes.data, 1, wide, dy.ctypes.data, columns, PANEL, dv.ctypes.data, columns, reach,
-                rows, columns, True,
+                scores.ctypes.data, 1, wide, dy, step_dY, PANEL, dv, step_dV, keys, rows, nO, start > first
             )  # fmt: skip
             tiled(
-                d_scores.ctypes.data, 1, wide, q.ctypes.data, width, PANEL, dk.ctypes.data, width, reach, rows,
-                width, True,
+                d_scores.ctypes.data, 1, wide, q, step_Q, PANEL, dk, step_dK, keys, rows, nI, start > first
             )  # fmt: skip
             tiled(
-                d_scores.ctypes.data, wide, 1, k.ctypes.data, width, PANEL, dq.ctypes.data, width, rows, reach,
-                width, False,
+                d_scores.ctypes.data, wide, 1, k, step_K, PANEL,
+                dQ.ctypes.data + 4 * (start * step_dQ + nI * head), step_dQ, rows, keys, nI, False,
             )  # fmt: skip
-            store(dq, F(1), start, stop, head, dQ)
-        store(dk, scale, first_key, end_key, head, dK)
-        store(dv, F(1), first_key, end_key, head, dV)
 
 
 _attend = Kernel(attend, globals(), {"pairs": 1}, threshold=_THRESHOLD)
@@ -236,7 +187,9 @@ def backprop_attention(
     if Q.size or K.size:
         pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
         arrays = [part for array in (dY, Q, K, V, Y) for part in spread(array)]
-        _backprop_attend(len(pairs), pairs, *arrays, matrix(logsumexp), *rest, dQ, dK, dV)
+        gradients = [part for array in (dQ, dK, dV) for part in spread(array)]
+        widths = Q.shape[2], V.shape[2]
+        _backprop_attend(len(pairs), pairs, *arrays, matrix(logsumexp), *rest, *widths, *gradients)
     return dQ, dK, dV
 
 

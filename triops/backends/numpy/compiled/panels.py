@@ -9,17 +9,18 @@ from llvmlite import ir
 from numba.core import types
 
 from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.scalar import F
 from triops.backends.numpy.compiled.tiles import PANEL, in_panels
 
-__all__ = ["plain_panels", "turned_panels"]
+__all__ = ["plain_panels", "turn", "turned_panels"]
 
 
 @intrinsic
-def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any) -> Any:
+def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any, step_target: Any) -> Any:
     """A square of `PANEL` rows and columns, transposed. The first row stands for those that are not there."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, step, rows, target = args
+        source, step, rows, target, step_target = args
         vector, number, short = ir.VectorType(ir.FloatType(), PANEL), ir.IntType(64), ir.IntType(32)
 
         def place(address: Any, step: Any, row: Any) -> Any:
@@ -40,10 +41,30 @@ def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any) -> Any:
                     mask = ir.Constant(ir.VectorType(short, PANEL), chosen)
                     square[row] = builder.shuffle_vector(*pair, mask)
         for i, row in enumerate(square):
-            builder.store(row, place(target, number(PANEL), number(i)), align=4)
+            builder.store(row, place(target, step_target, number(i)), align=4)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 4), generate
+    return types.void(*[types.int64] * 5), generate
+
+
+@called
+def turn(X: Any, first: int, step: int, rows: int, columns: int, scale: Any, turned: Any) -> None:
+    """(scale X)ᵀ, for the X that begins at an entry of a flat array. turned: whole panels wide, of which only as
+    many columns as X has rows are worth anything."""
+    even = columns // PANEL * PANEL
+    for t in range(0, rows, PANEL):
+        for c in range(0, even, PANEL):
+            place = turned.ctypes.data + 4 * (c * turned.shape[1] + t)
+            _turn(X.ctypes.data + 4 * (first + t * step + c), step, rows - t, place, turned.shape[1])
+        for c in range(even, columns):
+            for i in range(t, min(t + PANEL, rows)):
+                turned[c, i] = X[first + i * step + c]
+    if scale != F(1):
+        for c in range(columns):
+            row = turned[c]
+            for t in range(0, rows, PANEL):
+                for i in range(PANEL):
+                    row[t + i] *= scale
 
 
 @called
@@ -56,7 +77,7 @@ def turned_panels(B: Any, first: int, end: int) -> Any:
         start, panel = first + PANEL * p, panels[p]
         rows = min(PANEL, end - start)
         for k in range(0, even, PANEL):
-            _turn(B.ctypes.data + 4 * (start * inner + k), inner, rows, panel.ctypes.data + 4 * PANEL * k)
+            _turn(B.ctypes.data + 4 * (start * inner + k), inner, rows, panel.ctypes.data + 4 * PANEL * k, PANEL)
         for k in range(even, inner):
             for i in range(rows):
                 panel[k, i] = B[start + i, k]

@@ -66,13 +66,16 @@ class CategoricalCrossentropy(Loss):
     def __call__(self, guesses: Floats2d, truths: Any) -> tuple[Floats2d, Any]:
         ops = self._checked_guesses(guesses)
         xp = ops.xp
+        if not self.from_logits:
+            self._check_probabilities(ops, "guesses", guesses)
+            if self._is_a_label_each(ops, truths):
+                return self._of_labels(ops, guesses, truths)
         target, known, refuted = self._targets(ops, guesses, truths)
         own = self._counted(ops, guesses)
         known = known * own
         if self.from_logits:
             probabilities, logs = ops.softmax(guesses), ops.log_softmax(guesses)
         else:
-            self._check_probabilities(ops, "guesses", guesses)
             probabilities = guesses
             logs = xp.log(xp.maximum(guesses, xp.finfo(guesses.dtype).tiny))
         refuted = None if refuted is None else refuted * own
@@ -84,6 +87,21 @@ class CategoricalCrossentropy(Loss):
         N = self._divisor(guesses)
         return (probabilities - target) * counted / N, loss / N
 
+    def _is_a_label_each(self, ops: Ops, truths: Any) -> bool:
+        """Whether truths are the classes' numbers, and all of them can be seen to be there."""
+        plain = self.missing_value is None and not self.label_smoothing and ops.backend.is_array(truths)
+        return plain and truths.ndim == 1 and ops.can_look(truths)
+
+    def _of_labels(self, ops: Ops, guesses: Floats2d, labels: Any) -> tuple[Floats2d, Any]:
+        self._check_count(guesses, labels)
+        ops.check_owner(self._name, "truths", labels)
+        self._check_labels(ops, labels, guesses.shape[1])
+        xp, N = ops.xp, self._divisor(guesses)
+        one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
+        guessed = (guesses * one_hot).sum(axis=1)
+        loss = -xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)).sum()
+        return (guesses - one_hot) / N, loss / N
+
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         most = 2**31 - 1 if classes is None else classes
         if isinstance(truths, list | tuple):
@@ -94,11 +112,7 @@ class CategoricalCrossentropy(Loss):
 
     def _targets(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Any, Any, Any]:
         """The target of each entry; a mask of the rows that have one; a mask of refuted entries, or None."""
-        given = truths.labels if isinstance(truths, Labels) else truths
-        if len(given) != len(guesses):
-            raise ShapeError(
-                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(given)}"
-            )
+        self._check_count(guesses, truths.labels if isinstance(truths, Labels) else truths)
         if isinstance(truths, Labels):
             labels, refuted = truths
         elif not isinstance(truths, list | tuple):
@@ -133,6 +147,12 @@ class CategoricalCrossentropy(Loss):
             top = truths.astype("float32").argmax(axis=1)  # JAX finds none among float64
             known = ops.xp.where(top[:, None] == self._missing_number, 0, known)
         return truths, known, None
+
+    def _check_count(self, guesses: Floats2d, truths: Any) -> None:
+        if len(truths) != len(guesses):
+            raise ShapeError(
+                f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(truths)}"
+            )
 
     def _check_labels(self, ops: Ops, truths: Any, classes: int) -> None:
         if truths.ndim != 1:
@@ -227,6 +247,21 @@ class SequenceCategoricalCrossentropy(Loss):
     def __init__(self, *, normalize: bool = True, **settings: Any) -> None:
         self.normalize = normalize
         self.cc = CategoricalCrossentropy(normalize=False, **settings)
+
+    def _is_a_label_each(self, ops: Ops, truths: Any) -> bool:
+        """Whether truths are the classes' numbers, and all of them can be seen to be there."""
+        plain = self.missing_value is None and not self.label_smoothing and ops.backend.is_array(truths)
+        return plain and truths.ndim == 1 and ops.can_look(truths)
+
+    def _of_labels(self, ops: Ops, guesses: Floats2d, labels: Any) -> tuple[Floats2d, Any]:
+        self._check_count(guesses, labels)
+        ops.check_owner(self._name, "truths", labels)
+        self._check_labels(ops, labels, guesses.shape[1])
+        xp, N = ops.xp, self._divisor(guesses)
+        one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
+        guessed = (guesses * one_hot).sum(axis=1)
+        loss = -xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)).sum()
+        return (guesses - one_hot) / N, loss / N
 
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         return [self.cc.prepared(ops, each, classes) for each in truths]

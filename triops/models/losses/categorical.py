@@ -248,21 +248,6 @@ class SequenceCategoricalCrossentropy(Loss):
         self.normalize = normalize
         self.cc = CategoricalCrossentropy(normalize=False, **settings)
 
-    def _is_a_label_each(self, ops: Ops, truths: Any) -> bool:
-        """Whether truths are the classes' numbers, and all of them can be seen to be there."""
-        plain = self.missing_value is None and not self.label_smoothing and ops.backend.is_array(truths)
-        return plain and truths.ndim == 1 and ops.can_look(truths)
-
-    def _of_labels(self, ops: Ops, guesses: Floats2d, labels: Any) -> tuple[Floats2d, Any]:
-        self._check_count(guesses, labels)
-        ops.check_owner(self._name, "truths", labels)
-        self._check_labels(ops, labels, guesses.shape[1])
-        xp, N = ops.xp, self._divisor(guesses)
-        one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
-        guessed = (guesses * one_hot).sum(axis=1)
-        loss = -xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)).sum()
-        return (guesses - one_hot) / N, loss / N
-
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         return [self.cc.prepared(ops, each, classes) for each in truths]
 

@@ -55,6 +55,7 @@ class JaxBackend(Backend):
     """jax.Array on one device; each formula is one jitted program."""
 
     name: ClassVar[str] = "jax"
+    immutable: ClassVar[bool] = True
     xp = jnp
     scan = staticmethod(jax.lax.scan)
 

@@ -182,7 +182,7 @@ class FusedStep:
             return [*new, loss, *changes.arrays, *scale.after()]
 
         program = self._programs.program(batch, function, arrays, donated=(1 + len(names)) * len(keys))
-        return _Step(program, *found, wide)
+        return _Step(program, found[0], wide)
 
 
 def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:

@@ -82,6 +82,22 @@ def test_changes_are_compiled_anew(jax_ops: Ops) -> None:
     close(compiled.predict(wide), model.predict(wide))
 
 
+def test_a_step_notices_what_its_optimizer_and_its_labels_became(jax_ops: Ops) -> None:
+    model = shaken(chain(Relu(4, NI), Softmax(3, 4)).initialize())
+    other, loss, X = model.copy(), CategoricalCrossentropy(), floats(jax_ops, N, NI)
+    optimizer, another, labels = Adam(0.05), Adam(0.05), jax_ops.asarray(LABELS, "int32")
+    step = triops.compile_step(other, loss, another)
+    for rate in (0.05, 0.05, 0.2, 0.2, [0.1, 0.3]):
+        optimizer.learn_rate = another.learn_rate = rate
+        Y, backprop = model.begin_update(X)
+        backprop(loss.get_grad(Y, labels), sgd=optimizer)
+        step(X, labels)
+        assert_same(model, other)
+        assert optimizer.updates == another.updates
+    with pytest.raises(ArgumentError, match="labels must be from 0 to 2"):
+        step(X, labels + 1)
+
+
 def test_gradients_add_up_over_calls(jax_ops: Ops) -> None:
     model = shaken(classifier().initialize())
     other, loss = model.copy(), CategoricalCrossentropy()

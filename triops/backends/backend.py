@@ -43,6 +43,7 @@ class Backend(ABC):
     """Arrays of one framework on one device."""
 
     name: ClassVar[str]
+    immutable: ClassVar[bool] = False  # whether an array never changes
     xp: Any
     device: Device
 

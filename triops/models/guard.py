@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,14 +64,18 @@ def guarded(begin_update: BeginUpdate) -> BeginUpdate:
     return checked
 
 
-@contextmanager
-def located(model: Model) -> Iterator[None]:
+class located:
     """Name the layer in errors that leave this block."""
-    try:
-        yield
-    except Exception as error:
-        locate(error, model)
-        raise
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            locate(error, self._model)
 
 
 def path_of(root: Model, leaf: Model) -> str:

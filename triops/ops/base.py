@@ -16,7 +16,8 @@ __all__ = ["OpsBase", "is_float", "is_int"]
 
 def is_float(dtype: Any) -> bool:
     """Whether a dtype is floating; bfloat16 is no kind of NumPy's own."""
-    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
+    kind = dtype.kind
+    return bool(kind == "f" or (kind == "V" and dtype.name == "bfloat16"))
 
 
 def is_int(dtype: Any) -> bool:

@@ -55,6 +55,7 @@ class JaxBackend(Backend):
     """jax.Array on one device; each formula is one jitted program."""
 
     name: ClassVar[str] = "jax"
+    immutable: ClassVar[bool] = True
     xp = jnp
     scan = staticmethod(jax.lax.scan)
 
@@ -154,13 +155,25 @@ class JaxBackend(Backend):
         return call
 
 
+class _Namespace:
+    """JAX's, with the special functions that formulas have in many operations where a namespace has none."""
+
+    erf = staticmethod(jax.scipy.special.erf)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(jnp, name)
+
+
+_NAMESPACE = _Namespace()
+
+
 def _precise(formula: Callable[..., Any]) -> Callable[..., Any]:
     """A formula over JAX's namespace. As in the kernels, float32 is to mean float32 on every device."""
 
     @wraps(formula)
     def call(*args: Any, **settings: Any) -> Any:
         with jax.default_matmul_precision("highest"):
-            return formula(jnp, *args, **settings)
+            return formula(_NAMESPACE, *args, **settings)
 
     return call
 

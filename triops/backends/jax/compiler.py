@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from sys import getrefcount
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy
 
 from triops.backends.backend import Device
 from triops.backends.compiler import AcrossDevices, Compiler, Function, Program, TwoWay
@@ -17,6 +19,7 @@ from triops.backends.jax.disk import kept_on_disk
 __all__ = ["JaxCompiler", "has_float64", "precision", "standing_for"]
 
 _HELD = 3  # references to a donated array: the model's or optimizer's, the list's, and getrefcount's own
+_as_it_is = contextlib.nullcontext()
 _REASONS = {
     jax.errors.TracerBoolConversionError: "it decides by the value of an array, which is not known yet",
     jax.errors.TracerArrayConversionError: "it hands an array to NumPy, or to another library",
@@ -31,8 +34,10 @@ class _Traced(Program):
 
     def __init__(self, function: Callable[..., Any], arrays: Sequence[Any], donated: int) -> None:
         self._wide = has_float64(arrays)
+        self._more = _always_ready(arrays)
         with precision(self._wide):
-            traced = jax.jit(function, donate_argnums=tuple(range(donated))).trace(*map(standing_for, arrays))
+            jitted = jax.jit(partial(_with_more, function, len(arrays)), donate_argnums=tuple(range(donated)))
+            traced = jitted.trace(*map(standing_for, [*arrays, *self._more]))
             self.constants = traced.jaxpr.consts
             lowered = traced.lower()
             with kept_on_disk():
@@ -43,11 +48,9 @@ class _Traced(Program):
         for i in range(self._donated):
             if getrefcount(arrays[i]) > _HELD:
                 arrays[i] = jnp.copy(arrays[i])
-        if not self._wide:
-            results: Sequence[Any] = self._compiled(*arrays)
-            return results
-        with precision(True):
-            return self._compiled(*arrays)  # type: ignore[no-any-return]
+        with precision(True) if self._wide else _as_it_is:
+            results: Sequence[Any] = self._compiled(*arrays, *self._more)
+        return results[: len(results) - len(self._more)]
 
 
 class JaxCompiler(Compiler):
@@ -104,6 +107,20 @@ class _WayBack:
         ]
         gradients = given[len(given) - len(self.gradients) :]
         return jax.core.eval_jaxpr(self._jaxpr.jaxpr, consts, *gradients)
+
+
+def _always_ready(arrays: Sequence[Any]) -> list[Any]:
+    """One number more for a program on a CPU. What may wait, as a product, XLA gives to its pool of threads, but
+    where nothing else is ready it runs on the thread that started the program, and from there on so does what
+    follows: one thread more than there are cores then compete for these."""
+    devices = [device for array in arrays if isinstance(array, jax.Array) for device in array.devices()][:1]
+    if not devices or devices[0].platform != "cpu":
+        return []
+    return [jax.device_put(numpy.zeros((), "int32"), devices[0])]
+
+
+def _with_more(function: Callable[..., Any], count: int, *given: Any) -> tuple[Any, ...]:
+    return *function(*given[:count]), *(number + 1 for number in given[count:])
 
 
 def _like(array: Any) -> Any:

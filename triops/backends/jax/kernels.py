@@ -27,10 +27,6 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     return jnp.matmul(X, W.T, precision=jax.lax.Precision.HIGHEST) + b
 
 
-def erf(X: Any) -> Any:
-    return jax.scipy.special.erf(X)
-
-
 def gather(table: Any, indices: Any) -> Any:
     return jnp.take(table, indices, axis=0, mode="fill", fill_value=jnp.nan)
 
@@ -60,12 +56,12 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
 
 def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: bool) -> tuple[Any, Any, Any]:
     nO, nP, nI = W.shape
-    pieces = backprop_maxout(dY, which, P=nP)
-    dZ = pieces.reshape((dY.shape[0], nO * nP))
+    dZ = backprop_maxout(dY, which, P=nP).reshape((dY.shape[0], nO * nP))
     return (
         gemm(dZ, W.reshape((nO * nP, nI)), trans1=False, trans2=False) if wants_dX else None,
         gemm(dZ, X, trans1=True, trans2=False).reshape(W.shape),
-        jnp.sum(pieces, axis=0),
+        # The sum of the rows of dZ, and not of the pieces, which XLA would lay out a second time.
+        jnp.sum(dZ, axis=0).reshape((nO, nP)),
     )
 
 
@@ -159,7 +155,6 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     "gemm": gemm,
     "batched_gemm": batched_gemm,
     "affine": affine,
-    "erf": erf,
     "gather": gather,
     "scatter_add": scatter_add,
     "gather_add": gather_add,

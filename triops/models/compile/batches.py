@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from triops.errors import UnknownLengths
@@ -33,15 +34,15 @@ class Batch:
     known: what a trace knew of lengths that it did not know."""
 
     known: Bounds | None = None
-    axes: Sequence[int | None]
 
     def __init__(self, ops: Ops, X: Any, truths: Any = None) -> None:
         self._ops = ops
         self.arrays, self._form = take_apart(ops, (X, truths))
-        self.axes = [
-            axis if array.ndim > axis else None
-            for array, axis in zip(self.arrays, axes_of(self._form), strict=True)
-        ]
+
+    @cached_property
+    def axes(self) -> Sequence[int | None]:
+        axes = zip(self.arrays, axes_of(self._form), strict=True)
+        return [axis if array.ndim > axis else None for array, axis in axes]
 
     @property
     def told(self) -> str:

@@ -51,11 +51,14 @@ class Places:
 
 
 ARRAY = Form(_Array)
+_FLAT = [Form(tuple, (ARRAY,) * count) for count in range(3)]
 
 
 def take_apart(ops: Ops, tree: Any) -> tuple[list[Any], Form]:
     """The arrays of a tree of lists, tuples, Ragged and Padded, in order, and its form. The integers of sequences
     belong to the form, unless they are traced."""
+    if type(tree) is tuple and all(map(ops.backend.is_array, tree)):
+        return list(tree), _FLAT[len(tree)] if len(tree) < len(_FLAT) else Form(tuple, (ARRAY,) * len(tree))
     arrays: list[Any] = []
 
     def form_of(item: Any) -> Form:

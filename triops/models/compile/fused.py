@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from triops.backends.compiler import Program
@@ -11,7 +12,7 @@ from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
-from triops.models.compile.update import Before, Group, Numbers, grouped, take_tables, traced_update
+from triops.models.compile.update import Before, Group, Numbers, column, grouped, take_tables, traced_update
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
 from triops.types import ParamKey
@@ -33,6 +34,7 @@ class _Trained(NamedTuple):
 class _Step(NamedTuple):
     program: Program
     changes: Changes
+    wide: bool
 
 
 class _OthersAreTrained(Exception):
@@ -68,45 +70,49 @@ class FusedStep:
 
     def _step(self, settings: Settings, trained: _Trained, batch: Batch, drop: float | None) -> Any:
         optimizer, ops, keys = self._optimizer, self._ops, trained.keys
-        weights = [node._params[name] for node, name in trained.places]
         groups = grouped(optimizer, keys)
         scale = self._precision.arrays(ops)
         before = Before(optimizer, keys) if scale else None
-        names = take_tables(optimizer, keys, weights, ops)
+        names = take_tables(optimizer, keys, trained.places, ops)
         named, numbers = self._numbers(groups)
         tables = [getattr(optimizer, name) for name in names]
         sums = [(node, name) for node in settings.nodes for name in node._grads]
-        arrays = [
-            *weights,
-            *[table[key] for table in tables for key in keys],
-            *[node._params[name] for node, name in trained.others],
-            *[node._grads[name] for node, name in sums],
-            *settings.states(),
-            rate_of(ops, drop, numbers, weights),
-            settings.counts(),
-            *scale,
-            *batch.arrays,
-        ]
-        del weights
         given = (
             dropping(drop), named, tuple(names),
             tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),
             tuple([(node.id, name) for node, name in sums]),
         )  # fmt: skip
-        # The shapes of weights and tables, of which there are many, are looked at where a program does not fit.
         short = settings, batch.key(longest=True), given
         made = self._latest.get(short)
+
+        def gathered(wide: bool) -> list[Any]:
+            return [
+                *[node._params[name] for node, name in trained.places],
+                *chain.from_iterable([column(table, keys) for table in tables]),
+                *[node._params[name] for node, name in trained.others],
+                *[node._grads[name] for node, name in sums],
+                *settings.states(),
+                rate_of(ops, drop, numbers, wide=wide),
+                settings.counts(),
+                *scale,
+                *batch.arrays,
+            ]
+
+        # The dtypes and shapes of weights and tables, of which there are many, are looked at where a program does
+        # not fit.
         if made is not None:
             try:
-                results = made.program(arrays)
+                results = made.program(gathered(made.wide))
             except TypeError:
                 made = None
         if made is None:
+            wide = any(node._params[name].dtype.itemsize == 8 for node, name in trained.places[:1])
+            arrays = gathered(wide)
             made = self._programs.get(
                 settings,
                 batch,
                 lambda longest: ("step", batch.key(longest), given, signature(arrays)),
-                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
+                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop, wide),
             )
             results = made.program(arrays)
             self._latest[short] = made
@@ -121,7 +127,7 @@ class FusedStep:
             before.restore()
             return loss
         for group in groups:
-            optimizer.nr_update.update(dict.fromkeys(group.keys, group.step))
+            optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
         for node, _ in sums:
             node._grads.clear()
         made.changes.apply(results[at + 1 : len(results) - len(scale)])
@@ -137,6 +143,7 @@ class FusedStep:
         groups: Sequence[Group],
         sums: Sequence[tuple[Model, str]],
         drop: float | None,
+        wide: bool,
     ) -> _Step:
         found: list[Changes] = []
         keys = trained.keys
@@ -175,7 +182,7 @@ class FusedStep:
             return [*new, loss, *changes.arrays, *scale.after()]
 
         program = self._programs.program(batch, function, arrays, donated=(1 + len(names)) * len(keys))
-        return _Step(program, *found)
+        return _Step(program, found[0], wide)
 
 
 def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:

@@ -84,6 +84,8 @@ class Programs:
         """Call with a batch that is filled up, or, where a layer has to know the lengths, with one that is
         not."""
         settings = self.inventory.settings()
+        if self.model.ops.backend.is_array(X):
+            return call(settings, Batch(self.model.ops, X, truths))
         longest = settings in self._with_longest or settings not in self._without_longest
         fill = self._fill and settings not in self._exact
         filled = partial(self._filled, longest) if fill else None
@@ -144,12 +146,12 @@ def parts(arrays: list[Any], *counts: int) -> list[list[Any]]:
     return [*found, arrays[at:]]
 
 
-def rate_of(ops: Ops, drop: float | None, numbers: Sequence[float] = (), weights: Sequence[Any] = ()) -> Any:
-    """A rate of dropout, and the numbers of an update of these weights, as a program takes them."""
+def rate_of(ops: Ops, drop: float | None, numbers: Sequence[float] = (), *, wide: bool = False) -> Any:
+    """A rate of dropout, and the numbers of an update, as a program takes them. wide: in float64."""
     if drop is not None and not 0 <= drop < 1:
         raise ArgumentError(f"drop must be from 0 up to, not including, 1, got {drop}")
-    wide = any(W.dtype.itemsize == 8 for W in weights[:1])
-    return ops.backend.host.namespace.array([drop or 0.0, *numbers], "float64" if wide else "float32")
+    host = ops.backend.host.namespace
+    return host.array([drop or 0.0, *numbers], host.float64 if wide else host.float32)
 
 
 def dropping(drop: float | None) -> bool | None:

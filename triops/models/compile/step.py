@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from triops.backends.compiler import Program
 from triops.errors import ArgumentError, UnknownLengths
@@ -64,6 +65,8 @@ class CompiledStep(LossScaled):
         self._programs = Programs(self.model, fill=fills, across=across_devices(self.model.ops, devices))
         # What cannot be one program is passes through parts, and an update.
         self._whole = CompiledModel(self.model, fill=fill, precision=precision, eager=True) if eager else None
+        # Truths that cannot change are checked once, as those of an epoch that comes again.
+        self._prepared: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._precision = Precision("compile_step", precision, self.model.ops)
         self._fused: FusedStep | None = None
         if self.model.ops.backend.compiler is not None and fits_programs(optimizer):
@@ -94,7 +97,13 @@ class CompiledStep(LossScaled):
         with located(self.model):
             check_owner(self.model, "X", X)
         prepare = getattr(self.loss, "prepared", None)
-        return truths if prepare is None else prepare(self.model.ops, truths, self.model.maybe_get_dim("nO"))
+        if prepare is None or self._prepared.get(id(truths)) is truths:
+            return truths
+        ops = self.model.ops
+        prepared, backend = prepare(ops, truths, self.model.maybe_get_dim("nO")), ops.backend
+        if backend.immutable and prepared is truths and backend.is_array(truths):
+            self._prepared[id(truths)] = truths
+        return prepared
 
     def _pass(self, X: Any, truths: Any, drop: float | None, scale: Scale) -> Any:
         """Forward, loss and backward; returns the loss."""

@@ -5,16 +5,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
+from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
+from triops.models.optimizers.schedules import Constant
 from triops.ops import Ops
 from triops.types import ParamKey
 
-__all__ = ["Before", "Group", "Numbers", "fits_programs", "grouped", "take_tables", "traced_update"]
+__all__ = [
+    "Before",
+    "Group",
+    "Numbers",
+    "column",
+    "fits_programs",
+    "grouped",
+    "take_tables",
+    "traced_update",
+]
 
 Tables = Mapping[str, Mapping[ParamKey, Any]]
 
+_AHEAD = 32  # updates whose numbers are computed at once
 _STEPS = ("__call__", "update_all", "update", "_prepared", "_step")
 
 
@@ -29,16 +42,13 @@ class Group(NamedTuple):
 
 def grouped(optimizer: Optimizer, keys: Sequence[ParamKey]) -> list[Group]:
     """The parameters of an update in groups."""
-    averages, steps = optimizer.averages, [optimizer.nr_update.get(key, 0) for key in keys]
-    if (
-        keys
-        and steps.count(steps[0]) == len(steps)
-        and (averages is None or all(map(averages.__contains__, keys)))
-    ):
-        return [Group(steps[0] + 1, False, list(keys))]
+    averages, steps = optimizer.averages, optimizer.nr_update
+    counts = list(steps.values()) if list(steps) == keys else [steps.get(key, 0) for key in keys]
+    if keys and counts.count(counts[0]) == len(counts) and (averages is None or has_all(averages, keys)):
+        return [Group(counts[0] + 1, False, list(keys))]
     groups: dict[tuple[int, bool], list[ParamKey]] = {}
-    for key, step in zip(keys, steps, strict=True):
-        group = step + 1, averages is not None and key not in averages
+    for key, count in zip(keys, counts, strict=True):
+        group = count + 1, averages is not None and key not in averages
         groups.setdefault(group, []).append(key)
     return [Group(*group, members) for group, members in groups.items()]
 
@@ -51,23 +61,37 @@ def fits_programs(optimizer: Any) -> bool:
     )
 
 
-def take_tables(optimizer: Optimizer, keys: Sequence[ParamKey], weights: Sequence[Any], ops: Ops) -> list[str]:
+def has_all(table: Mapping[ParamKey, Any], keys: Sequence[ParamKey]) -> bool:
+    """Whether a table has these keys. Mostly they are all that it has, in this order, and then nothing is looked
+    up: the keys are tuples, which are hashed anew each time."""
+    return list(table) == keys or all(map(table.__contains__, keys))
+
+
+def column(table: Mapping[ParamKey, Any], keys: Sequence[ParamKey]) -> list[Any]:
+    """What a table has for these keys."""
+    return list(table.values()) if list(table) == keys else [table[key] for key in keys]
+
+
+def take_tables(
+    optimizer: Optimizer, keys: Sequence[ParamKey], places: Sequence[tuple[Model, str]], ops: Ops
+) -> list[str]:
     """The names of the tables of arrays that an update changes, with an array there for each parameter."""
     names = list(optimizer.moments)
-    for name in names:
-        table = getattr(optimizer, name)
-        if all(map(table.__contains__, keys)):
+    for moment in names:
+        table = getattr(optimizer, moment)
+        if has_all(table, keys):
             continue
-        for key, W in zip(keys, weights, strict=True):
+        for key, (node, name) in zip(keys, places, strict=True):
             if key not in table:
+                W = node._params[name]
                 table[key] = ops.alloc(W.shape, W.dtype)
     if optimizer.averages is None:
         return names
-    if all(map(optimizer.averages.__contains__, keys)):
+    if has_all(optimizer.averages, keys):
         return [*names, "averages"]
-    for key, W in zip(keys, weights, strict=True):
+    for key, (node, name) in zip(keys, places, strict=True):
         if key not in optimizer.averages:
-            optimizer.averages[key] = ops.xp.array(W, copy=True)
+            optimizer.averages[key] = ops.xp.array(node._params[name], copy=True)
     return [*names, "averages"]
 
 
@@ -101,9 +125,36 @@ class Numbers:
         self._dry = _Dry(ops, self._note)
         self._found: list[float] = []
         self._named: list[Any] = []
+        self._settings: list[Any] = []
+        self._ahead: dict[int, tuple[tuple[Any, ...], list[float]]] = {}
 
     def __call__(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
         """The ops of the update of these groups, and their numbers."""
+        if len(groups) != 1 or groups[0].fresh or not self._are_constant():
+            return self._computed(groups)
+        (group,) = groups
+        self._optimizer.updates = max(self._optimizer.updates, group.step)
+        if group.step not in self._ahead:
+            # Many at once: after a program nothing of this is in the processor's caches any more.
+            before = self._optimizer.updates
+            steps = range(group.step, group.step + _AHEAD)
+            self._ahead = {step: self._computed([group._replace(step=step)]) for step in steps}
+            self._optimizer.updates = before
+        return self._ahead[group.step]
+
+    def _are_constant(self) -> bool:
+        """Whether the numbers depend on nothing but how many updates there were. What was computed ahead is
+        dropped where the optimizer is not as it was."""
+        optimizer = self._optimizer
+        settings = vars(optimizer).copy()
+        del settings["updates"]
+        now = [*optimizer.schedules.values(), *settings.values()]
+        if len(now) != len(self._settings) or not all(map(is_, now, self._settings)):
+            self._settings, self._ahead = now, {}
+            self._constant = all(isinstance(each, Constant) for each in optimizer.schedules.values())
+        return self._constant
+
+    def _computed(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
         optimizer = self._optimizer
         self._found, self._named = [], []
         optimizer.updates = max([optimizer.updates, *(group.step for group in groups)])
@@ -164,7 +215,14 @@ class _Numbered(Ops):
 
 
 class _Dry(_Numbered):
-    """The same without arrays."""
+    """The same without arrays, and so with nothing to check."""
+
+    def _same(self, op: str, **arrays: Any) -> None:
+        pass
+
+    def _each(self, op: str, arrays: tuple[Any, ...], *numbers: float, **settings: bool) -> Any:
+        self._source(op, arrays, numbers, settings)
+        return [] if len(arrays) < 3 else tuple([] for _ in arrays[1:])
 
     def _together(self, op: str, arrays: list[Any], *numbers: float) -> Any:
         self._source(op, arrays, numbers, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from operator import index
 from typing import Any, NamedTuple
 
@@ -65,6 +66,20 @@ class CategoricalCrossentropy(Loss):
 
     def __call__(self, guesses: Floats2d, truths: Any) -> tuple[Floats2d, Any]:
         ops = self._checked_guesses(guesses)
+        backend = ops.backend
+        are_labels = backend.is_array(truths) and truths.ndim == 1
+        if backend.compiler is None or not are_labels or backend.is_traced(guesses):
+            return self._computed(ops, guesses, truths)
+        ops.check_owner(self._name, "truths", truths)
+        self._check_labels(ops, truths, guesses.shape[1])
+        if not self.from_logits:
+            self._check_probabilities(ops, "guesses", guesses)
+        names = ("normalize", "missing_value", "label_smoothing", "from_logits")
+        settings = tuple((name, getattr(self, name)) for name in names)
+        together: tuple[Floats2d, Any] = _as_one(ops)(guesses, truths, settings=settings)
+        return together
+
+    def _computed(self, ops: Ops, guesses: Floats2d, truths: Any) -> tuple[Floats2d, Any]:
         xp = ops.xp
         if not self.from_logits:
             self._check_probabilities(ops, "guesses", guesses)
@@ -227,7 +242,8 @@ class CategoricalCrossentropy(Loss):
     def _check_probabilities(self, ops: Ops, argument: str, values: Floats2d) -> None:
         if not ops.can_look(values):
             return
-        lowest, highest = float(values.min()), float(values.max())  # type: ignore[attr-defined]
+        host = ops.to_numpy(values)
+        lowest, highest = float(host.min()), float(host.max())
         if lowest < 0 or highest > 1:
             hint = " or make the loss with from_logits=True," if argument == "guesses" else ""
             raise ArgumentError(
@@ -269,6 +285,16 @@ class SequenceCategoricalCrossentropy(Loss):
         if not self.normalize:
             return grads, total
         return [grad / len(guesses) for grad in grads], total / len(guesses)
+
+
+@cache
+def _as_one(ops: Ops) -> Any:
+    """What is computed of guesses and labels as one program, where each operation would be one otherwise."""
+
+    def computed(xp: Any, guesses: Any, labels: Any, *, settings: tuple[tuple[str, Any], ...]) -> Any:
+        return CategoricalCrossentropy(**dict(settings))._computed(ops, guesses, labels)
+
+    return ops.backend.bind(computed)
 
 
 def _one_hot(ops: Ops, labels: Any, guesses: Floats2d) -> Any:

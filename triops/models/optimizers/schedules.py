@@ -12,7 +12,7 @@ from typing import Any
 from triops.errors import ArgumentError
 from triops.types import Schedule
 
-__all__ = ["as_schedule"]
+__all__ = ["Constant", "as_schedule"]
 
 _BELOW_ONE = ("beta1", "beta2")
 
@@ -22,8 +22,7 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     an update (Thinc's), as a function of the number of updates so far. An iterable that ends stays at its
     last number."""
     if isinstance(value, Real) or getattr(value, "ndim", None) == 0:
-        constant = _checked(name, value)
-        return lambda step: constant
+        return Constant(_checked(name, value))
     if callable(value):
         return lambda step: _checked(name, value(step))
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
@@ -31,6 +30,16 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     raise ArgumentError(
         f"{name} must be a number, a callable of the step, or an iterable of numbers, got {type(value).__name__}"
     )
+
+
+class Constant:
+    """The same number at every step."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __call__(self, step: int) -> float:
+        return self._value
 
 
 class _Series:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ARITHMETIC", "HOST", "PART_OF", "PRODUCTS", "Profile", "ordered"]
+__all__ = ["ARITHMETIC", "HOST", "PART_OF", "PRODUCTS", "WAITS", "Profile", "ordered"]
 
 PRODUCTS = "matrix products"
 ARITHMETIC = "residuals, dropout, concatenation, loss"
-HOST = "Python, and handing over"
+HOST = "Python"
+WAITS = "waits between instructions"
 
 _OPS = {
     "hashes of the ids": ("hash", "remainder"),
     "embedding: gather": ("gather_add",),
     "embedding: scatter of the gradient": ("backprop_gather_add",),
     "windows": ("seq2col", "backprop_seq2col"),
-    "maxout, biases": ("affine_maxout", "backprop_affine_maxout", "affine", "backprop_affine"),
+    "maxout, beside its products": ("affine_maxout", "backprop_affine_maxout", "affine", "backprop_affine"),
     "layer normalisation": ("layer_norm", "backprop_layer_norm"),
     "dropout masks": ("dropout_mask",),
     "softmax": ("softmax",),
@@ -28,11 +29,12 @@ PART_OF = {op: part for part, ops in _OPS.items() for op in ops}
 @dataclass
 class Profile:
     """The seconds of a step by part, as far as they are known; of the whole step, with and without what measures
-    the parts."""
+    the parts. rest: what else there is in a step."""
 
     parts_s: dict[str, float]
     whole_s: float
     alone_s: float
+    rest: str
 
     @property
     def rest_s(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.tagger.parts import ARITHMETIC, HOST, PART_OF, PRODUCTS, Profile
+from benchmarks.tagger.parts import ARITHMETIC, PART_OF, PRODUCTS, WAITS, Profile
 from benchmarks.tagger.text import Batch
 from benchmarks.tagger.training import Training
 
@@ -23,25 +23,28 @@ _JITTED = re.compile(r"jit\((\w+)\)")  # the step itself has no name
 _LIST_KERNELS = "call"  # what one program for all arrays is called: only updates are such
 
 
-def profile_jax(classes: int, batch: Batch, steps: int) -> Profile:
+def profile_jax(classes: int, batch: Batch, rounds: int, steps: int) -> Profile:
     """A loop that XLA made of several ops counts for the one whose result it is. Where two run at once, on two
-    threads, each has half of that time. The host's part is what is left of a step."""
+    threads, each has half of that time."""
     training = Training("jax", classes)
     training.train([batch] * 5)
-    alone_s = _mean(training, batch, steps)
+    names = dict(_OP_NAMES.findall(_program(training).as_text()))
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
-    with TemporaryDirectory() as folder:
-        with jax.profiler.trace(folder, profiler_options=options):
-            whole_s = _mean(training, batch, steps)
-        (file,) = Path(folder).rglob("*.xplane.pb")
-        seconds = _by_instruction(jax.profiler.ProfileData.from_file(str(file)))
-    names = dict(_OP_NAMES.findall(_program(training).as_text()))
     parts: Counter[str] = Counter()
-    for instruction, total in seconds.items():
-        parts[_part(names.get(instruction, ""))] += total / steps
-    parts[HOST] = whole_s - sum(parts.values())
-    return Profile(dict(parts), whole_s, alone_s)
+    whole_s = alone_s = 0.0
+    for _ in range(rounds):
+        alone_s += _mean(training, batch, steps) / rounds
+        with TemporaryDirectory() as folder:
+            with jax.profiler.trace(folder, profiler_options=options):
+                whole_s += _mean(training, batch, steps) / rounds
+            (file,) = Path(folder).rglob("*.xplane.pb")
+            data = jax.profiler.ProfileData.from_file(str(file))
+        seconds = _by_instruction(data)
+        for instruction, total in seconds.items():
+            parts[_part(names.get(instruction, ""))] += total / steps / rounds
+        parts[WAITS] += (_in_programs(data) - sum(seconds.values())) / steps / rounds
+    return Profile(dict(parts), whole_s, alone_s, "no program runs: Python, copies, handing over")
 
 
 def _mean(training: Training, batch: Batch, steps: int) -> float:
@@ -82,12 +85,28 @@ def _by_instruction(data: Any) -> dict[str, float]:
     return seconds
 
 
+def _in_programs(data: Any) -> float:
+    """The seconds from the first instruction of each run of a program to its last one."""
+    begins: dict[Any, float] = {}
+    ends: dict[Any, float] = {}
+    for event, _, details in _instructions(data):
+        run = details["run_id"]
+        begins[run] = min(begins.get(run, event.start_ns), event.start_ns)
+        ends[run] = max(ends.get(run, 0), event.start_ns + event.duration_ns)
+    return sum(ends[run] - begin for run, begin in begins.items()) / 1e9
+
+
 def _changes(data: Any) -> Iterator[tuple[float, str, str, bool]]:
     """When, on which thread, which instruction began or ended."""
+    for event, thread, details in _instructions(data):
+        yield event.start_ns / 1e9, thread, details["hlo_op"], True
+        yield (event.start_ns + event.duration_ns) / 1e9, thread, details["hlo_op"], False
+
+
+def _instructions(data: Any) -> Iterator[tuple[Any, str, dict[str, Any]]]:
     for plane in data.planes:
         for line in plane.lines:
             for event in line.events:
-                instruction = dict(event.stats).get("hlo_op")
-                if instruction is not None:
-                    yield event.start_ns / 1e9, line.name, instruction, True
-                    yield (event.start_ns + event.duration_ns) / 1e9, line.name, instruction, False
+                details = dict(event.stats)
+                if "hlo_op" in details:
+                    yield event, line.name, details

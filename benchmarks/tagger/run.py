@@ -27,7 +27,7 @@ from triops import get_ops
 __all__ = ["run_tagger"]
 
 _A_TURN = 25  # batches
-_PROFILED = 20  # steps
+_PROFILED = (5, 10)  # rounds, and steps of each
 
 
 def run_tagger(count: int, *, json_file: Path | None) -> None:
@@ -54,11 +54,11 @@ def run_tagger(count: int, *, json_file: Path | None) -> None:
     progress.print("where the time goes", soft_wrap=True)
     size = mean(len(batch.tags) for batch in batches)
     batch = min(batches, key=lambda batch: abs(len(batch.tags) - size))
-    profiles = {"numpy": profile_numpy(classes, batch, _PROFILED)}
+    profiles = {"numpy": profile_numpy(classes, batch, *_PROFILED)}
     if "jax" in names:
         from benchmarks.tagger.profile_jax import profile_jax
 
-        profiles["jax"] = profile_jax(classes, batch, _PROFILED)
+        profiles["jax"] = profile_jax(classes, batch, *_PROFILED)
     print_rows(rows, batches, read_s, text, console)
     print_profiles(profiles, batch, console)
     for name, reason in left_out.items():

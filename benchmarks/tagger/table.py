@@ -74,12 +74,12 @@ def print_rows(
     sizes = [len(batch.tags) for batch in batches]
     read = sum(map(len, text.sentences))
     for note in (
-        f"{len(batches)} batches of {min(sizes):,} to {max(sizes):,} words, {sum(sizes):,} in all, no two of as many, "
-        f"the same for each, in turns; from arrays of the host to updated weights, with dropout, clipping, and averages",
-        "words a second: the median of the turns, without steps that compile, which are the first steps' seconds, and "
-        "without the first three of a turn",
-        f"reading the text and hashing its words' features, once for all: {read_s:.1f} s, {read / read_s:,.0f} words "
-        "a second",
+        f"{len(batches)} batches of {min(sizes):,} to {max(sizes):,} words, no two of as many, {sum(sizes):,} in "
+        "all, the same for each, in turns; from arrays of the host to updated weights",
+        "words a second: the median of the turns, of which the first steps do not count, nor those that compile "
+        "a program, whose seconds are the first steps'",
+        f"reading the text and hashing its words, once for all: {read_s:.1f} s, {read / read_s:,.0f} words a "
+        "second",
     ):
         console.print(note, soft_wrap=True)
     console.print()
@@ -94,9 +94,12 @@ def print_profiles(profiles: Mapping[str, Profile], batch: Batch, console: Conso
         table.add_column(f"{name},\nms", justify="right", no_wrap=True)
         table.add_column("\nshare", justify="right", no_wrap=True)
     rows = {part: [profile.parts_s.get(part) for profile in profiles.values()] for part in ordered(profiles)}
-    rows |= {"sum of the parts": [sum(profile.parts_s.values()) for profile in profiles.values()]}
-    rows |= {"the whole step": [profile.whole_s for profile in profiles.values()]}
-    rows |= {"the same, not watched": [profile.alone_s for profile in profiles.values()]}
+    rows |= {
+        "sum of these": [sum(profile.parts_s.values()) for profile in profiles.values()],
+        "the rest": [profile.rest_s for profile in profiles.values()],
+        "the whole step": [profile.whole_s for profile in profiles.values()],
+        "the same, not watched": [profile.alone_s for profile in profiles.values()],
+    }
     for part, seconds in rows.items():
         cells = []
         for profile, each in zip(profiles.values(), seconds, strict=True):
@@ -104,3 +107,5 @@ def print_profiles(profiles: Mapping[str, Profile], batch: Batch, console: Conso
         table.add_row(part, *cells)
     console.print(table)
     console.print()
+    for name, profile in profiles.items():
+        console.print(f"the rest on {name}: {profile.rest}", soft_wrap=True)

@@ -23,8 +23,8 @@ _SETTLING = 10  # steps of a turn, at most, that do not count: threads wake up, 
 
 
 class Training:
-    """The tagger of the examples on the CPU of a backend. compiled: by `compile_step`, else pass by pass. fill: as
-    of `compile_step`. first_s: the seconds of steps that compiled a program, and of the first one."""
+    """The tagger of the examples on the CPU of a backend. compiled: by `compile_step`, else pass by pass. fill:
+    as of `compile_step`. first_s: the seconds of steps that compiled a program, and of the first one."""
 
     def __init__(self, backend: str, classes: int, *, compiled: bool = True, fill: bool = True) -> None:
         self.ops = get_ops(backend, "cpu:0")

@@ -68,9 +68,8 @@ def test_a_run(treebank: Path) -> None:
     assert [bool(row["programs"]) for row in found["rows"]] == [False, True, False]
     assert len(set(found["batches"])) == 8
     for profile in found["profiles"].values():
-        assert profile["parts_s"][PRODUCTS] == max(profile["parts_s"].values())
+        assert profile["parts_s"][PRODUCTS] > 0
         assert profile["rest_s"] == pytest.approx(profile["whole_s"] - sum(profile["parts_s"].values()))
-        assert 0 < profile["rest_s"] < profile["whole_s"]
     assert "the whole step" in done.stdout
 
 
@@ -125,7 +124,7 @@ def test_the_rest_of_a_step_is_shown() -> None:
     console = Console(width=120, record=True, file=StringIO())
     print_profiles(profiles, Batch([], np.zeros(2000, "int32")), console)
     shown = console.export_text()
-    lines = [line.split() for line in shown.splitlines()]
-    assert [*"the rest".split(), "9.10", "23%", "6.00", "23%"] in lines
-    assert [*"the whole step".split(), "40.10", "100%", "26.00", "100%"] in lines
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "the rest 9.10 23% 6.00 23%" in lines
+    assert "the whole step 40.10 100% 26.00 100%" in lines
     assert "the rest on numpy: what is left over" in shown

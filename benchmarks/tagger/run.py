@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,7 @@ def run_tagger(count: int, *, json_file: Path | None) -> None:
     """Progress goes to stderr, the tables to stdout."""
     check_json_file(json_file)
     load = machine_load()
+    os.environ["TRIOPS_JAX_CACHE"] = "0"  # first steps compile
     progress, console = Console(stderr=True, highlight=False), Console(highlight=False)
     start = perf_counter()
     text = read_text("train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -42,6 +43,7 @@ def run_varied(count: int, *, json_file: Path | None) -> None:
     """Measure both on JAX on the CPU, in turns, and print them."""
     check_json_file(json_file)
     load = machine_load()
+    os.environ["TRIOPS_JAX_CACHE"] = "0"  # what is compiled is timed
     text = read_text("train")
     batches = {
         "varied": list(islice(varied_batches(text), count)),

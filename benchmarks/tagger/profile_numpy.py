@@ -23,8 +23,9 @@ def profile_numpy(classes: int, batch: Batch, rounds: int, steps: int) -> Profil
     training = Training("numpy", classes)
     training.train([batch] * 5)
     small = Batch(batch.sentences[:1], batch.tags[: len(batch.sentences[0])])
-    with _watched(training.ops) as (_, products):
+    with _watched(training.ops) as (_, factors):
         training.step(batch)
+    products = [_product(training.ops, *each) for each in factors]
     parts: Counter[str] = Counter()
     whole_s = alone_s = 0.0
     for _ in range(rounds):
@@ -52,9 +53,11 @@ def _by_kernel(training: Training, batch: Batch, steps: int) -> tuple[dict[str, 
 
 
 @contextmanager
-def _watched(ops: Any) -> Iterator[tuple[dict[str, float], list[Callable[[], Any]]]]:
+def _watched(ops: Any) -> Iterator[tuple[dict[str, float], list[Any]]]:
+    """The seconds of each kernel; and of the products the shape of X, the width of Y, and whether it is their way
+    back."""
     seconds: Counter[str] = Counter()
-    products: list[Callable[[], Any]] = []
+    factors: list[Any] = []
 
     def watching(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **settings: Any) -> Any:
@@ -63,7 +66,7 @@ def _watched(ops: Any) -> Iterator[tuple[dict[str, float], list[Callable[[], Any
             seconds[name] += perf_counter() - start
             if name in _FACTORS:
                 X, W = arguments[_FACTORS[name] :][:2]
-                products.extend(_products(ops, X.shape, W.size // W.shape[-1], name.startswith("backprop")))
+                factors.append((X.shape, W.size // W.shape[-1], name.startswith("backprop")))
             return result
 
         return call
@@ -72,18 +75,19 @@ def _watched(ops: Any) -> Iterator[tuple[dict[str, float], list[Callable[[], Any
     for table, kernels in tables:
         table.update({name: watching(name, kernel) for name, kernel in kernels.items()})
     try:
-        yield seconds, products
+        yield seconds, factors
     finally:
         for table, kernels in tables:
             table.update(kernels)
 
 
-def _products(ops: Any, shape: Any, width: int, backwards: bool) -> list[Callable[[], Any]]:
-    X, W, dY = ops.alloc(shape), ops.alloc((width, shape[1])), ops.alloc((shape[0], width))
+def _product(ops: Any, shape: Any, width: int, backwards: bool) -> Callable[[], Any]:
+    X, W = ops.alloc(shape), ops.alloc((width, shape[1]))
     if backwards:
-        return [lambda: ops.backprop_affine(dY, X, W)]
+        dY = ops.alloc((shape[0], width))
+        return lambda: ops.backprop_affine(dY, X, W)
     b = ops.alloc((width,))
-    return [lambda: ops.affine(X, W, b)]
+    return lambda: ops.affine(X, W, b)
 
 
 def _mean(call: Callable[[], Any], calls: int) -> float:

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks ops`, `train`, `spacy`, `pyperf`."""
+"""The command line: `python -m benchmarks ops`, `train`, `tagger`, `varied`, `spacy`, `pyperf`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="Short turns: a trial, no m
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
 ]
+Batches = Annotated[int, typer.Option("--batches", min=1, metavar="N", help="How many batches of sentences.")]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores for every peer.")]
 
 
@@ -82,14 +83,23 @@ def train(
 
 
 @app.command()
-def varied(
-    count: Annotated[int, typer.Option("--batches", min=1, help="How many batches of sentences.")] = 200,
-) -> None:
+def varied(count: Batches = 200, json_file: JsonFile = None) -> None:
     """Compiled steps over batches of sentences of all lengths, beside batches of one shape; and the time that a
     step takes beside its program. TRIOPS_DATA names the folder of the English Web Treebank."""
     from benchmarks.train.varied import run_varied
 
-    run_varied(count)
+    run_varied(count, json_file=json_file)
+
+
+@app.command()
+def tagger(count: Batches = 300, json_file: JsonFile = None, threads: Threads = None) -> None:
+    """A tagger of English text on NumPy and on JAX, from text to accuracy: words a second, and what the time of a
+    step goes to. TRIOPS_DATA names the folder of the English Web Treebank."""
+    if threads is not None:
+        _limit_threads(threads)
+    from benchmarks.tagger.run import run_tagger
+
+    run_tagger(count, json_file=json_file)
 
 
 @app.command()

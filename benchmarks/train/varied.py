@@ -4,75 +4,97 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-import typer
+from rich.console import Console
 
-from examples.tagger import batches, read, tagger
+from benchmarks.report import check_json_file, machine_load, warn_if_busy, write_json
+from benchmarks.show import plain_table, widen
+from benchmarks.tagger.text import Batch, equal_batches, read_text, varied_batches
+from benchmarks.tagger.training import Training
 from triops import compile_step, get_ops, use_ops
+from triops.bench.timing import Spread
 from triops.models import Adam, CategoricalCrossentropy, Linear, Softmax, chain
 
 __all__ = ["run_varied"]
 
-_FIXED = (125, 16)  # sentences and words of a batch of one shape
+_A_TURN = 25  # batches
 _LAYERS, _WIDTH = 16, 8
 
 
-def run_varied(count: int) -> None:
-    """Print both, measured on JAX on the CPU."""
-    folder = os.environ.get("TRIOPS_DATA")
-    if not folder:
-        raise typer.BadParameter("set TRIOPS_DATA to the folder of en_ewt-train.conllu.gz")
-    sentences, tags = read(Path(folder, "en_ewt-train.conllu.gz"))
-    names = sorted({tag for sentence in tags for tag in sentence})
-    numbers = [np.array([names.index(tag) for tag in sentence]) for sentence in tags]
-    words, truths = np.concatenate(sentences), np.concatenate(numbers)
-    varied = [
-        ([sentences[n] for n in batch], np.concatenate([numbers[n] for n in batch]))
-        for batch in islice(batches(sentences, 0), count)
-    ]
-    size = _FIXED[0] * _FIXED[1]
-    fixed = [
-        (np.split(words[start : start + size], _FIXED[0]), truths[start : start + size])
-        for start in range(0, min(count * size, len(words) - size), size)
-    ]
-    lengths = len({sum(map(len, X)) for X, _ in varied})
-    print(f"{len(varied)} batches of sentences, {lengths} different numbers of words")
-    speeds = {}
-    for name, fill, data in (("varied", True, varied), ("fixed", False, fixed)):
-        speeds[name], compilations, compiling_s = _train(data, len(names), fill)
-        print(
-            f"{name}: {speeds[name]:,.0f} words a second, {compilations} programs compiled in {compiling_s:.1f} s"
-        )
-    print(f"varied over fixed: {speeds['varied'] / speeds['fixed']:.2f}")
+@dataclass
+class _Row:
+    """first_s: the seconds of steps that compiled a program."""
+
+    batches: str
+    numbers_of_words: int
+    words_a_second: float
+    word_s: Spread | None
+    programs: int
+    first_s: float
+
+
+def run_varied(count: int, *, json_file: Path | None) -> None:
+    """Measure both on JAX on the CPU, in turns, and print them."""
+    check_json_file(json_file)
+    load = machine_load()
+    os.environ["TRIOPS_JAX_CACHE"] = "0"  # what is compiled is timed
+    text = read_text("train")
+    batches = {
+        "varied": list(islice(varied_batches(text), count)),
+        "of one shape": list(islice(equal_batches(text), count)),
+    }
+    trainings = {
+        name: Training("jax", len(text.names), fill=name == "varied") for name in batches
+    }  # those of one shape need no more rows
+    for begin in range(0, count, _A_TURN):
+        for name, training in trainings.items():
+            training.train(batches[name][begin : begin + _A_TURN])
+    rows = [_row(name, trainings[name], batches[name]) for name in batches]
+    varied, fixed = (row.words_a_second for row in rows)
     ours, bare = _overhead()
+    _print_rows(rows, count, Console(highlight=False))
+    if fixed:
+        print(f"varied over one shape: {varied / fixed:.2f}")
     print(
         f"a step of 32 parameters: {1e6 * ours:.0f} us, its program alone {1e6 * bare:.0f} us, {ours / bare:.2f}"
     )
+    warn_if_busy(load)
+    if json_file is not None:
+        found = {
+            "rows": [asdict(row) for row in rows],
+            "ratio": varied / fixed if fixed else None,
+            "step_of_32_parameters_s": {"step": ours, "program_alone": bare},
+            "load_before": load,
+        }
+        write_json(json_file, found)
 
 
-def _train(data: Sequence[Any], classes: int, fill: bool) -> tuple[float, int, float]:
-    """Words a second in steps that compile nothing, how many programs there were, and the seconds of the
-    others."""
-    with use_ops(get_ops("jax", "cpu:0")) as ops:
-        model = tagger(classes).initialize([ops.asarray(data[0][0][0])])
-    step = compile_step(model, CategoricalCrossentropy(), Adam(0.002), fill=fill)
-    words, seconds, compiling_s = 0, 0.0, 0.0
-    for X, y in data:
-        arrays, labels, before = [ops.asarray(x) for x in X], ops.asarray(y), step.compilations
-        start = perf_counter()
-        float(step(arrays, labels, drop=0.1))
-        took = perf_counter() - start
-        if step.compilations > before:
-            compiling_s += took
-        else:
-            words, seconds = words + len(y), seconds + took
-    return words / seconds, step.compilations, compiling_s
+def _row(name: str, training: Training, batches: Sequence[Batch]) -> _Row:
+    numbers = len({len(batch.tags) for batch in batches})
+    return _Row(name, numbers, training.words_a_second, training.word_s, training.programs, training.first_s)
+
+
+def _print_rows(rows: Sequence[_Row], count: int, console: Console) -> None:
+    widen(console)
+    table = plain_table()
+    table.add_column(f"\n{count} batches", no_wrap=True)
+    for heading in ("numbers\nof words", "words a\nsecond", "\nprograms", "compiling,\ns"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.batches,
+            str(row.numbers_of_words),
+            f"{row.words_a_second:,.0f}",
+            str(row.programs),
+            f"{row.first_s:.1f}",
+        )
+    console.print(table)
 
 
 def _overhead() -> tuple[float, float]:

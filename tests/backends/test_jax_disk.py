@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.interpreter import run_python
 from tests.models.samples import ops_or_skip
+from triops.errors import ArgumentError
 
 STEP = """
 import json
@@ -65,3 +68,48 @@ def test_another_folder_stays(tmp_path: Path) -> None:
     *_, folder = run_step(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
     assert folder == str(tmp_path / "own")
     assert not (tmp_path / "triops").exists()
+
+
+def entry(folder: Path, name: str, size: int, used: float) -> Path:
+    file = folder / f"{name}-cache"
+    file.write_bytes(bytes(size))
+    os.utime(file, (used, used))
+    return file
+
+
+def test_programs_that_were_not_used_for_longest_go(tmp_path: Path) -> None:
+    ops_or_skip("jax")
+    folder = tmp_path / "triops" / "jax"
+    folder.mkdir(parents=True)
+    old, older = entry(folder, "old", 600_000, 2000), entry(folder, "older", 600_000, 1000)
+    other = folder / "no program"
+    other.write_bytes(bytes(2**20))
+    assert run_step(tmp_path, TRIOPS_JAX_CACHE="1")[1:3] == (0, 1)
+    assert old.exists()
+    assert not older.exists()
+    assert other.exists()
+    assert run_step(tmp_path, TRIOPS_JAX_CACHE="1")[1:3] == (1, 0)
+
+
+def test_many_prune_one_folder(tmp_path: Path) -> None:
+    ops_or_skip("jax")
+    from triops.backends.jax.disk import prune
+
+    for number in range(300):
+        entry(tmp_path, str(number), 1000, number)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: prune(tmp_path, 50_000), range(8)))
+    assert {file.name for file in tmp_path.iterdir()} == {f"{number}-cache" for number in range(250, 300)}
+
+
+def test_a_size_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    ops_or_skip("jax")
+    from triops.backends.jax.disk import largest
+
+    monkeypatch.setenv("TRIOPS_JAX_CACHE", "2 GB")
+    with pytest.raises(ArgumentError, match="TRIOPS_JAX_CACHE must be a whole number of MiB, got '2 GB'"):
+        largest()
+    monkeypatch.setenv("TRIOPS_JAX_CACHE", " 3 ")
+    assert largest() == 3 * 2**20
+    monkeypatch.delenv("TRIOPS_JAX_CACHE")
+    assert largest() == 512 * 2**20

@@ -52,3 +52,15 @@ def test_the_first_size_is_close_and_parts_share_one() -> None:
     assert size.takes(parts, 30)
     assert size.sequences >= 10
     assert size.rows >= 57
+
+
+def test_batches_of_about_as_many_words_waste_little() -> None:
+    draws, sizes, found, words = Random(1), Sizes(), [], 0
+    for _ in range(200):
+        lengths: list[int] = []
+        while sum(lengths) < draws.randint(1800, 2200):
+            lengths.append(1 + int(draws.expovariate(1 / 15)))
+        found.append(sizes.of([Part(sum(lengths), len(lengths))], 0))
+        words += sum(lengths)
+    assert len(set(found)) <= 8
+    assert sum(size.rows for size in found) <= 1.06 * words

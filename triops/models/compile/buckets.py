@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 __all__ = ["Part", "Size", "Sizes"]
 
+_FEW = 6
+
 
 class Part(NamedTuple):
     """What a device has of a batch."""
@@ -40,7 +42,8 @@ class Size(NamedTuple):
 
 class Sizes:
     """The sizes so far. The first of its kind is a close fit, since batches often are all alike; where others
-    turn out not to fit into it they get steps of some width, so that there are few."""
+    turn out not to fit into it they get steps of some width, so that there are few, and wider ones once there are
+    several."""
 
     def __init__(self) -> None:
         self._known: list[Size] = []
@@ -51,19 +54,27 @@ class Sizes:
         most = Part(max(part.rows for part in parts), max(part.sequences for part in parts))
         with self._lock:
             near = [size for size in self._known if _is_near(size, most, longest)]
+            close = [size for size in near if len(self._known) >= _FEW or _is_close(size, most)]
             fitting = [
                 size
-                for size in near
+                for size in close
                 if (size if longest else size._replace(longest=size.rows)).takes(parts, longest or 1)
             ]
             if fitting:
                 return min(fitting)
-            self._known.append(_wider(near, parts, most, longest) if near else _close(parts, most, longest))
-            return self._known[-1]
+            size = _wider(near, parts, most, longest) if near else _close(parts, most, longest)
+            if size not in self._known:
+                self._known.append(size)
+            return size
+
+
+def _is_close(size: Size, most: Part) -> bool:
+    """Whether it would waste so little that no other is worth a program."""
+    return size.rows <= 1.1 * most.rows + 8
 
 
 def _is_near(size: Size, most: Part, longest: int) -> bool:
-    """Whether it would not waste much, nor is much smaller."""
+    """Whether it is worth having some of its numbers, and not much larger nor smaller."""
     return (
         0.75 * most.rows <= size.rows <= 1.2 * most.rows + 8
         and 0.6 * most.sequences <= size.sequences <= 1.6 * most.sequences + 4
@@ -79,18 +90,21 @@ def _close(parts: Sequence[Part], most: Part, longest: int) -> Size:
 
 def _wider(near: Sequence[Size], parts: Sequence[Part], most: Part, longest: int) -> Size:
     """With the numbers of sizes that are near, where they are enough: there are fewer combinations so."""
-    sequences = _enough(_least_sequences(most, longest), [size.sequences for size in near], 1)
+    # Where the longest does not matter sequences cost next to nothing: with room for more of them there are fewer
+    # numbers of them.
+    room = 0 if longest else most.sequences // 8
+    sequences = _enough(_least_sequences(most, longest), [size.sequences for size in near], 2, room)
     steps = _enough(longest, [size.longest for size in near], 1)
     for rows in sorted(size.rows for size in near):
         size = Size(rows, sequences, steps)
-        if rows != sequences and size.takes(parts, longest):
+        if rows != sequences and _is_close(size, most) and size.takes(parts, longest):
             return size
-    rows = _round_up(_least_rows(parts, sequences), 3)
+    rows = _round_up(_least_rows(parts, sequences), 4)
     return Size(rows, sequences, _round_up(_least_longest(parts, rows, sequences, steps), 1))
 
 
-def _enough(count: int, known: Sequence[int], steps: int) -> int:
-    return min((number for number in known if number >= count), default=_round_up(count, steps))
+def _enough(count: int, known: Sequence[int], steps: int, room: int = 0) -> int:
+    return min((number for number in known if number >= count), default=_round_up(count + room, steps))
 
 
 def _least_sequences(most: Part, longest: int) -> int:

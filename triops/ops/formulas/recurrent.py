@@ -141,8 +141,8 @@ def _forward(
 
             carry = tuple(xp.broadcast_to(start[i, d], (sequences, nO)) for start in starts)
             saved = scan(step, carry, (rows, there))[1]
-            directions.append([layout.packed(layout.turned(array, d)) for array in saved])
-        layers.append([xp.stack(arrays, axis=1) for arrays in zip(*directions, strict=True)])
+            directions.append([layout.turned(array, d) for array in saved])
+        layers.append([layout.packed(xp.stack(arrays, axis=2)) for arrays in zip(*directions, strict=True)])
         X = layers[-1][0].reshape(T, dirs * nO)
     return tuple(xp.stack(arrays).astype(dtype) for arrays in zip(*layers, strict=True))
 
@@ -165,14 +165,15 @@ def _backward(
     d_starts: list[Any] = []
     for i in reversed(range(depth)):
         below = X if i == 0 else saved[0][i - 1].reshape(T, dirs * nO)
-        dY, above = xp.zeros_like(below), dY.reshape(T, dirs, nO)
+        dY, above = xp.zeros_like(below), layout.spread(dY.reshape(T, dirs, nO))
+        spread = [layout.spread(array[i]) for array in saved]
         for d in reversed(range(dirs)):
             Wx, _, Wh, _ = weights[i * dirs + d]
             there = layout.turned(layout.there, d)
-            hidden, gates, *others = (layout.turned(layout.spread(array[i, :, d]), d) for array in saved)
+            hidden, gates, *others = (layout.turned(array[:, :, d], d) for array in spread)
             after = (hidden, *others)
             before = tuple(_before(xp, a, there, start[i, d]) for a, start in zip(after, starts, strict=True))
-            d_hidden = layout.turned(layout.spread(above[:, d]), d)
+            d_hidden = layout.turned(above[:, :, d], d)
 
             def step(d_after: Any, xs: Any, Wh: Any = Wh) -> Any:
                 dh, gates, here, before, after = xs
@@ -209,19 +210,20 @@ class _Layout:
         ends = xp.cumsum(sizes, dtype="int32")
         numbers, n = xp.arange(rows, dtype="int32"), xp.arange(sequences, dtype="int32")
         self.there = n < sizes[:, None]
-        self._spread = xp.clip((ends - sizes)[:, None] + n, 0, rows - 1)
+        # Unsigned, so that nobody has to ask which indices count from the end.
+        self._spread = xp.clip((ends - sizes)[:, None] + n, 0, rows - 1).astype("uint32")
         step = xp.clip(xp.searchsorted(ends, numbers, side="right"), 0, sizes.shape[0] - 1).astype("int32")
         self._packed = xp.clip(
             step * sequences + numbers - (ends - sizes)[step], 0, sizes.shape[0] * sequences - 1
-        )
+        ).astype("uint32")
 
     def spread(self, rows: Any) -> Any:
         """(T, ...) as (L, N, ...); entries without a row hold that of another."""
-        return self._xp.take(rows, self._spread, axis=0)
+        return rows[self._spread]
 
     def packed(self, steps: Any) -> Any:
         """(L, N, ...) as (T, ...)."""
-        return self._xp.take(steps.reshape(-1, *steps.shape[2:]), self._packed, axis=0)
+        return steps.reshape(-1, *steps.shape[2:])[self._packed]
 
     def turned(self, steps: Any, direction: int) -> Any:
         """In the order of the direction, and back."""

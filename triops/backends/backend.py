@@ -43,6 +43,8 @@ class Backend(ABC):
     """Arrays of one framework on one device."""
 
     name: ClassVar[str]
+    # Types whose instances are all owned, which spares `owns` the look at each.
+    owned_types: ClassVar[tuple[type, ...]] = ()
     xp: Any
     device: Device
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
 from triops.backends.numpy.compiled.blas import has_blas, sgemm, sgemm_address
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
@@ -132,7 +132,7 @@ def backprop_affine_activation(
     _backward(activation, wants_dX)(
         len(X), sgemm_address(), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
     )
-    return dX if wants_dX else None, multiply(dZ, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
+    return dX if wants_dX else None, multiply(dZ, True, X, False), added(db, dY.shape[1])
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
@@ -159,7 +159,7 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
         len(dY), sgemm_address(), matrix(W.reshape(nO * P, nI)), matrix(dY), winners, dZ, dX, db, **work
     )
     dW = multiply(dZ, True, X, False).reshape(W.shape)
-    return dX if wants_dX else None, dW, np.ascontiguousarray(db[..., :nO].sum(axis=0).T)
+    return dX if wants_dX else None, dW, np.ascontiguousarray(added(db, nO).T)
 
 
 def _like(X: Any, wanted: bool) -> Any:
@@ -172,7 +172,7 @@ def _work(rows: int, weights: int) -> dict[str, int]:
 
 
 def _numbers(settings: Any) -> list[Any]:
-    return [F(value) for _, value in settings]
+    return [value for _, value in settings]
 
 
 FUSED: Mapping[str, Callable[..., Any]] = {

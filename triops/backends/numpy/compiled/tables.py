@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F
 from triops.backends.threads import get_num_threads
 
 __all__ = ["TABLES"]
 
+_INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
 _BAGS_THRESHOLD = 16
 
@@ -104,9 +105,10 @@ _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
+    rows, places = _matrix(table), flat(_wide(indices))
     out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
-    rows = _matrix(table)
-    _gather(indices.size, rows, flat(_wide(indices)), out.reshape(indices.size, rows.shape[1]))
+    lie_so = indices.ndim == 1 and table.ndim == 2
+    _gather(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
     return out
 
 
@@ -158,7 +160,7 @@ def _bags(lengths: Any, mean: bool) -> tuple[Any, Any, Any]:
 
 def _wide(indices: Any) -> Any:
     """Indices of any width as one, so that kernels are not compiled for each."""
-    return indices.astype(np.int64, copy=False)
+    return indices if indices.dtype is _INDEX else indices.astype(np.int64)
 
 
 def _owners(rows: int) -> int:
@@ -168,6 +170,9 @@ def _owners(rows: int) -> int:
 
 
 def _matrix(array: Any) -> Any:
+    """A row for each entry of the first dimension."""
+    if array.ndim == 2:
+        return matrix(array)
     width = 1
     for extent in array.shape[1:]:
         width *= extent

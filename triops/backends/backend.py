@@ -44,7 +44,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     # Types whose instances are all owned, which spares `owns` the look at each.
-    owned_types: ClassVar[tuple[type, ...]] = ()
+    owned_types: ClassVar[tuple[Any, ...]] = ()
     xp: Any
     device: Device
 

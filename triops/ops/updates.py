@@ -183,24 +183,24 @@ class UpdateOps(OpsBase):
 
     def _same(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
-        if not isinstance(arrays[0], list):
+        reference = arrays[0]
+        if not isinstance(reference, list):
             self._floats(op, names, *arrays)
-            shape = arrays[0].shape
-            if not all([array.shape == shape for array in arrays]):
-                first, *others = names.split()
-                for argument, array in zip(others, arrays[1:], strict=True):
-                    self._shape(op, argument, array, tuple(shape), f"as {first}")
+            for place, array in enumerate(arrays):
+                if array.shape != reference.shape:
+                    first, argument = names.split()[0], names.split()[place]
+                    self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
             return
-        (first, reference), *others = zip(names.split(), arrays, strict=True)
-        for argument, array in others:
+        first, *others = names.split()
+        for argument, array in zip(others, arrays[1:], strict=True):
             if not isinstance(array, list):
                 raise DTypeError(f"{op}: {argument} must be a list, as {first} is, got {type(array).__name__}")
             if len(array) != len(reference):
                 raise ShapeError(
                     f"{op}: {argument} must be a list of {len(reference)}, as {first}, got {len(array)}"
                 )
-        for n in range(len(reference)):
-            self._same(op, " ".join(f"{name}[{n}]" for name in names.split()), *(each[n] for each in arrays))
+        for n, each in enumerate(zip(*arrays, strict=True)):
+            self._same(op, " ".join(f"{argument}[{n}]" for argument in (first, *others)), *each)
 
     def _check_threshold(self, op: str, threshold: float) -> None:
         if not threshold > 0:

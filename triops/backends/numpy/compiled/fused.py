@@ -15,7 +15,7 @@ from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.maxout import LONGEST
 from triops.backends.numpy.compiled.products import multiply, slices_of
-from triops.backends.numpy.compiled.scalar import F, I, kept
+from triops.backends.numpy.compiled.scalar import I, kept
 
 __all__ = ["FUSED"]
 

@@ -13,7 +13,7 @@ from triops.backends.numpy.compiled.build import Kernel
 
 __all__ = ["PRODUCTS", "multiply", "pays", "slices_of"]
 
-_SMALL = 1 << 18  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
+_SMALL = 3 << 16  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _THRESHOLD = 1 << 20  # multiplications from which a second thread pays
 _LEAST, _MOST = 48, 256  # rows of a slice: fewer are slower, more leave threads without work
 
@@ -91,7 +91,7 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if not pays(len(X), *W.shape):
+    if not (X.size and b.size and has_blas()):
         Y = np.matmul(X, W.T)
         Y += b
         return Y

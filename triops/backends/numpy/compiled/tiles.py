@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.jit import apart, called, intrinsic
 
 __all__ = ["in_tiles", "tiled", "tiles_wide"]
 
@@ -92,6 +93,19 @@ def tiled(
 ) -> None:  # fmt: skip
     """C = A B, or C += A B, for any number of rows, and as many columns as tiles fit in. A row is the same
     whatever others there are."""
+    # Of one type each, whatever is written in a call: Numba would compile the loops for each constant in it.
+    _tiled(
+        np.int64(A), np.int64(down_A), np.int64(along_A), np.int64(B), np.int64(step_B), np.int64(C),
+        np.int64(step_C), np.int64(rows), np.int64(inner), np.int64(columns), np.bool_(add),
+    )  # fmt: skip
+
+
+@called
+def _tiled(
+    A: int, down_A: int, along_A: int, B: int, step_B: int, C: int, step_C: int, rows: int, inner: int,
+    columns: int, add: bool,
+) -> None:  # fmt: skip
+    apart()
     fours = rows // _DOWN * _DOWN
     for j in range(0, columns, _ACROSS):
         b, c = B + 4 * j, C + 4 * j

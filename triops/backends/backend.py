@@ -43,7 +43,8 @@ class Backend(ABC):
     """Arrays of one framework on one device."""
 
     name: ClassVar[str]
-    # Types whose instances are all owned, which spares `owns` the look at each.
+    # Types whose instances are all owned, lie in the host's memory and are never traced, which spares each call
+    # the questions.
     owned_types: ClassVar[tuple[Any, ...]] = ()
     xp: Any
     device: Device

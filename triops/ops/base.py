@@ -137,4 +137,6 @@ class OpsBase:
 
     def can_look(self, array: Array) -> bool:
         """Whether values may be checked: not where it would wait for a device, or while tracing."""
+        if isinstance(array, self._owned_types):
+            return True
         return self.backend.reads_host_memory and not self.backend.is_traced(array)

@@ -22,7 +22,8 @@ from numba.core import types
 from triops.backends.numpy.compiled.cache import cache_of
 
 __all__ = [
-    "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of", "summed",
+    "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of",
+    "summed",
 ]  # fmt: skip
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
@@ -65,7 +66,7 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @intrinsic
 def apart(context: Any) -> Any:
-    """The function that this is called in stays a function of its own, which is compiled once for all its calls."""
+    """The function that this is called in stays one of its own: it is compiled once for all its calls."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.function.attributes.add("noinline")

@@ -102,8 +102,8 @@ def tiled(
 
 @called
 def _tiled(
-    A: int, down_A: int, along_A: int, B: int, step_B: int, C: int, step_C: int, rows: int, inner: int,
-    columns: int, add: bool,
+    A: Any, down_A: Any, along_A: Any, B: Any, step_B: Any, C: Any, step_C: Any, rows: Any, inner: Any,
+    columns: Any, add: Any,
 ) -> None:  # fmt: skip
     apart()
     fours = rows // _DOWN * _DOWN

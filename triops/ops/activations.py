@@ -223,7 +223,7 @@ class ActivationOps(OpsBase):
     ) -> FloatsXd:
         self._floats(op, names, dY, saved)
         if saved.shape != dY.shape:
-            self._shape(op, names[3:], saved, tuple(dY.shape), "as dY")
+            self._shape(op, names.split()[1], saved, tuple(dY.shape), "as dY")
         function = self._kernels[kernel or op]
         dX: FloatsXd = function(dY, saved, **settings) if settings else function(dY, saved)
         return dX

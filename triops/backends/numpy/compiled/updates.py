@@ -94,7 +94,7 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
     out = np.empty(W.shape, np.float32)
-    _sgd(W.size, flat(W), flat(dW), out.ravel(), learn_rate, keep)
+    _sgd(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
     return out
 
 
@@ -103,7 +103,8 @@ def sgd_momentum(
 ) -> tuple[Any, Any]:
     out, velocity = np.empty(W.shape, np.float32), _own(velocity)
     _sgd_momentum(
-        W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(), learn_rate, momentum, keep, nesterov,
+        W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(),
+        *map(float, (learn_rate, momentum, keep)), nesterov,
     )  # fmt: skip
     return out, velocity
 
@@ -112,14 +113,16 @@ def adam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, root_fix2: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(_adam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep)
+    numbers = beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
+    return _with_moments(_adam, W, dW, mom1, mom2, *map(float, numbers))
 
 
 def radam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, rectifier: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(_radam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, rectifier, keep)
+    numbers = beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
+    return _with_moments(_radam, W, dW, mom1, mom2, *map(float, numbers))
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:

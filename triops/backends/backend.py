@@ -44,6 +44,9 @@ class Backend(ABC):
 
     name: ClassVar[str]
     immutable: ClassVar[bool] = False  # whether an array never changes
+    # Types whose instances are all owned, lie in the host's memory and are never traced, which spares each call
+    # the questions.
+    owned_types: ClassVar[tuple[Any, ...]] = ()
     xp: Any
     device: Device
 

@@ -4,6 +4,7 @@ same bits whatever device they end up on."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,7 @@ def as_host_array(data: Any, dtype: Any = None) -> Any:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
+@cache
 def dtype_name(dtype: Any) -> str:
     """`float32` for that name, for a framework's type of that name, and for an array's dtype."""
     return str(np.dtype(dtype))
@@ -128,7 +130,12 @@ def dtype_name(dtype: Any) -> str:
 
 def as_scalar(value: int, dtype: str) -> Any:
     """A NumPy scalar, which every framework takes as a number of that width."""
-    return np.dtype(dtype).type(value)
+    return _scalar_type(dtype)(value)
+
+
+@cache
+def _scalar_type(dtype: str) -> type:
+    return np.dtype(dtype).type
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -59,7 +59,7 @@ class ActivationOps(OpsBase):
 
     def backprop_sigmoid(self, dY: FloatsXd, Y: FloatsXd) -> FloatsXd:
         """dX = dY Y (1 - Y)."""
-        return self._backward("backprop_sigmoid", dY, Y=Y)
+        return self._backward("backprop_sigmoid", "dY Y", dY, Y)
 
     def tanh(self, X: FloatsXd) -> FloatsXd:
         """Y = tanh X."""
@@ -67,7 +67,7 @@ class ActivationOps(OpsBase):
 
     def backprop_tanh(self, dY: FloatsXd, Y: FloatsXd) -> FloatsXd:
         """dX = dY (1 - Y²)."""
-        return self._backward("backprop_tanh", dY, Y=Y)
+        return self._backward("backprop_tanh", "dY Y", dY, Y)
 
     def relu(self, X: FloatsXd) -> FloatsXd:
         """Y = max(X, 0). Nair and Hinton 2010, Rectified Linear Units."""
@@ -75,7 +75,7 @@ class ActivationOps(OpsBase):
 
     def backprop_relu(self, dY: FloatsXd, Y: FloatsXd) -> FloatsXd:
         """dX = dY where Y > 0, else 0."""
-        return self._backward("backprop_relu", dY, Y=Y)
+        return self._backward("backprop_relu", "dY Y", dY, Y)
 
     def hard_swish(self, X: FloatsXd) -> FloatsXd:
         """Y = X clip(0.2 X + 0.5, 0, 1). Avenash and Viswanath 2019, Semantic Segmentation of Satellite
@@ -84,7 +84,7 @@ class ActivationOps(OpsBase):
 
     def backprop_hard_swish(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (0.4 X + 0.5) for |X| ≤ 2.5, dY above, 0 below."""
-        return self._backward("backprop_hard_swish", dY, X=X)
+        return self._backward("backprop_hard_swish", "dY X", dY, X)
 
     def hard_swish_mobilenet(self, X: FloatsXd) -> FloatsXd:
         """Y = X clip(X + 3, 0, 6) / 6. Howard et al. 2019, Searching for MobileNetV3."""
@@ -92,7 +92,7 @@ class ActivationOps(OpsBase):
 
     def backprop_hard_swish_mobilenet(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (2 X + 3)/6 for |X| ≤ 3, dY above, 0 below."""
-        return self._backward("backprop_hard_swish_mobilenet", dY, X=X)
+        return self._backward("backprop_hard_swish_mobilenet", "dY X", dY, X)
 
     def swish(self, X: FloatsXd) -> FloatsXd:
         """Y = X σ(X), also called SiLU. Ramachandran et al. 2017, Searching for Activation Functions."""
@@ -100,7 +100,7 @@ class ActivationOps(OpsBase):
 
     def backprop_swish(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (σ(X) + X σ(X) (1 - σ(X)))."""
-        return self._backward("backprop_swish", dY, X=X)
+        return self._backward("backprop_swish", "dY X", dY, X)
 
     def dish(self, X: FloatsXd) -> FloatsXd:
         """Y = X/2 (X/√(1+X²) + 1), an algebraic likeness of swish and mish (from Thinc)."""
@@ -108,7 +108,7 @@ class ActivationOps(OpsBase):
 
     def backprop_dish(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (1/2 + s - s³/2), s = X/√(1+X²)."""
-        return self._backward("backprop_dish", dY, X=X)
+        return self._backward("backprop_dish", "dY X", dY, X)
 
     def mish(self, X: FloatsXd) -> FloatsXd:
         """Y = X tanh(log(1 + exp X)), with no threshold. Misra 2019, Mish."""
@@ -116,7 +116,7 @@ class ActivationOps(OpsBase):
 
     def backprop_mish(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (t + X σ(X) (1 - t²)), t = tanh(log(1 + exp X))."""
-        return self._backward("backprop_mish", dY, X=X)
+        return self._backward("backprop_mish", "dY X", dY, X)
 
     def gelu(self, X: FloatsXd) -> FloatsXd:
         """Y = X Φ(X), Φ the normal distribution function, by erf. Hendrycks and Gimpel 2016, GELUs."""
@@ -124,7 +124,7 @@ class ActivationOps(OpsBase):
 
     def backprop_gelu(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY (Φ(X) + X φ(X)), φ the normal density."""
-        return self._backward("backprop_gelu", dY, X=X)
+        return self._backward("backprop_gelu", "dY X", dY, X)
 
     def gelu_approx(self, X: FloatsXd) -> FloatsXd:
         """Y = X/2 (1 + tanh(√(2/π) (X + 0.044715 X³))). Hendrycks and Gimpel 2016, GELUs."""
@@ -133,7 +133,7 @@ class ActivationOps(OpsBase):
     def backprop_gelu_approx(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """The exact gradient of `gelu_approx`: dX = dY (1/2 + t/2 + X/2 (1 - t²) u), with u the derivative of
         tanh's argument and t the tanh."""
-        return self._backward("backprop_gelu_approx", dY, X=X)
+        return self._backward("backprop_gelu_approx", "dY X", dY, X)
 
     def softplus(self, X: FloatsXd) -> FloatsXd:
         """Y = log(1 + exp X), without overflow."""
@@ -141,15 +141,16 @@ class ActivationOps(OpsBase):
 
     def backprop_softplus(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY σ(X)."""
-        return self._backward("backprop_softplus", dY, X=X)
+        return self._backward("backprop_softplus", "dY X", dY, X)
 
     def elu(self, X: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """Y = X where X > 0, else alpha (exp X - 1). Clevert et al. 2016, ELUs."""
-        return self._forward("elu", X, {"alpha": float(alpha)})
+        return self._forward("elu", X, "elu", {"alpha": float(alpha)})
 
     def backprop_elu(self, dY: FloatsXd, Y: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """dX = dY where Y > 0, else dY (Y + alpha)."""
-        return self._backward("backprop_elu", dY, {"alpha": float(alpha)}, Y=Y)
+        op = "backprop_elu"
+        return self._backward(op, "dY Y", dY, Y, op, {"alpha": float(alpha)})
 
     def clipped_linear(
         self,
@@ -200,24 +201,31 @@ class ActivationOps(OpsBase):
         return self._backprop_clip("backprop_hard_tanh", dY, X, **_LINES["hard_tanh"])
 
     def _clip(self, op: str, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._forward(op, X, _line(op, **line), kernel="clipped_linear")
+        return self._forward(op, X, "clipped_linear", _line(op, **line))
 
     def _backprop_clip(self, op: str, dY: FloatsXd, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._backward(op, dY, _line(op, **line), kernel="backprop_clipped_linear", X=X)
+        return self._backward(op, "dY X", dY, X, "backprop_clipped_linear", _line(op, **line))
 
-    def _forward(self, op: str, X: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = "") -> FloatsXd:
-        self._floats(op, X=X)
-        Y: FloatsXd = self._kernels[kernel or op](X, **settings)
+    def _forward(self, op: str, X: FloatsXd, kernel: str = "", settings: Mapping[str, float] = {}) -> FloatsXd:
+        self._floats(op, "X", X)
+        function = self._kernels[kernel or op]
+        Y: FloatsXd = function(X, **settings) if settings else function(X)
         return Y
 
     def _backward(
-        self, op: str, dY: FloatsXd, settings: Mapping[str, float] = {}, kernel: str = "", **saved: FloatsXd
+        self,
+        op: str,
+        names: str,
+        dY: FloatsXd,
+        saved: FloatsXd,
+        kernel: str = "",
+        settings: Mapping[str, float] = {},
     ) -> FloatsXd:
-        self._floats(op, dY=dY, **saved)
-        ((argument, array),) = saved.items()
-        if array.shape != dY.shape:
-            self._shape(op, argument, array, tuple(dY.shape), "as dY")
-        dX: FloatsXd = self._kernels[kernel or op](dY, array, **settings)
+        self._floats(op, names, dY, saved)
+        if saved.shape != dY.shape:
+            self._shape(op, names.split()[1], saved, tuple(dY.shape), "as dY")
+        function = self._kernels[kernel or op]
+        dX: FloatsXd = function(dY, saved, **settings) if settings else function(dY, saved)
         return dX
 
 

@@ -84,7 +84,7 @@ class AttentionOps(LengthOps):
         rest: as given to it. Returns dQ, dK and dV, as Q, K and V.
         """
         op = "backprop_attention"
-        self._floats(op, dY=dY, Q=Q, K=K, V=V, Y=Y, logsumexp=logsumexp)
+        self._floats(op, "dY Q K V Y logsumexp", dY, Q, K, V, Y, logsumexp)
         settings = self._attended(
             op, Q, K, V, lengths, kv_lengths, mask, scale=scale, causal=causal, longest=longest
         )
@@ -110,7 +110,7 @@ class AttentionOps(LengthOps):
         longest: int | None,
     ) -> dict[str, Any]:
         """Check what both ops are given; returns the settings of their kernels."""
-        self._floats(op, Q=Q, K=K, V=V)
+        self._floats(op, "Q K V", Q, K, V)
         for argument, array in (("Q", Q), ("K", K), ("V", V)):
             self._rank(op, argument, array, 3)
         if 0 in Q.shape[1:]:

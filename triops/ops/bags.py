@@ -25,7 +25,7 @@ class BagOps(EmbeddingOps, LengthOps):
         float32. Joulin et al. 2016, Bag of Tricks for Efficient Text Classification.
         """
         op = "embedding_bag"
-        self._floats(op, table=table)
+        self._floats(op, "table", table)
         self._rank(op, "table", table, 2)
         self._bags(op, indices, lengths, table.shape[0])
         Y: Floats2d = self._kernels[op](table, indices, lengths, mean=bool(mean))
@@ -41,7 +41,7 @@ class BagOps(EmbeddingOps, LengthOps):
         as `embedding_bag` does.
         """
         op = "backprop_embedding_bag"
-        self._floats(op, dY=dY)
+        self._floats(op, "dY", dY)
         self._rank(op, "dY", dY, 2)
         if not hasattr(nV, "__index__") or index(nV) < 0:
             raise ArgumentError(f"{op}: nV must be an integer from 0, got {nV!r}")
@@ -55,7 +55,7 @@ class BagOps(EmbeddingOps, LengthOps):
         return dE
 
     def _bags(self, op: str, indices: Ints2d, lengths: Ints1d, nV: int) -> None:
-        self._ints(op, indices=indices)
+        self._ints(op, "indices", indices)
         self._rank(op, "indices", indices, 2)
         self._lengths(op, lengths, indices.shape[0])
         self._in_range(op, indices, nV)

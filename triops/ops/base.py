@@ -31,7 +31,7 @@ class OpsBase:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.xp: Any = backend.xp
-        self._owns = backend.owns
+        self._owns, self._owned_types = backend.owns, backend.owned_types
         self._kernels: dict[str, Callable[..., Any]] = {
             name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
@@ -66,7 +66,7 @@ class OpsBase:
 
     def check_owner(self, op: str, argument: str, array: Any) -> None:
         """Raise ArrayOwnerError where `array` is another backend's, DTypeError where it is no array."""
-        if self._owns(array):
+        if isinstance(array, self._owned_types) or self._owns(array):
             return
         owner = owner_of(array)
         if owner is None:
@@ -80,14 +80,24 @@ class OpsBase:
             f"triops.ops_of(array)"
         )
 
-    def _floats(self, op: str, **arrays: Any) -> None:
-        """Check that all are floating arrays of these ops with one dtype."""
-        dtype, owns = None, self._owns
-        for argument, array in arrays.items():
-            if not owns(array):
-                self.check_owner(op, argument, array)
-            if array.dtype is dtype:
-                continue
+    def _floats(self, op: str, names: str, *arrays: Any) -> None:
+        """Check that all are floating arrays of these ops with one dtype. names: of the arguments, for errors."""
+        dtype, owned = None, self._owned_types
+        for array in arrays:
+            if isinstance(array, owned):
+                if array.dtype is dtype:
+                    continue
+                if dtype is None and array.dtype.kind == "f":
+                    dtype = array.dtype
+                    continue
+            self._check_floats(op, names.split(), arrays)
+            return
+
+    def _check_floats(self, op: str, names: list[str], arrays: tuple[Any, ...]) -> None:
+        """The same, where it is not seen at once."""
+        dtype = None
+        for argument, array in zip(names, arrays, strict=True):
+            self.check_owner(op, argument, array)
             if not is_float(array.dtype):
                 raise DTypeError(
                     f"{op}: {argument} must be a floating array, got {array.dtype}: convert it with "
@@ -101,16 +111,15 @@ class OpsBase:
                     f"in ops.asarray({argument}, dtype='{dtype}')"
                 )
 
-    def _ints(self, op: str, **arrays: Any) -> None:
-        """Check that all are integer arrays of these ops."""
-        for argument, array in arrays.items():
-            if not self._owns(array):
-                self.check_owner(op, argument, array)
-            if not is_int(array.dtype):
-                raise DTypeError(
-                    f"{op}: {argument} must be an integer array, got {array.dtype}: convert it with "
-                    f"ops.asarray({argument}, dtype='int64')"
-                )
+    def _ints(self, op: str, argument: str, array: Any) -> None:
+        """Check that it is an integer array of these ops."""
+        if not isinstance(array, self._owned_types):
+            self.check_owner(op, argument, array)
+        if array.dtype.kind not in "iu":
+            raise DTypeError(
+                f"{op}: {argument} must be an integer array, got {array.dtype}: convert it with "
+                f"ops.asarray({argument}, dtype='int64')"
+            )
 
     def _rank(self, op: str, argument: str, array: Array, ndim: int) -> None:
         if array.ndim != ndim:
@@ -120,7 +129,7 @@ class OpsBase:
             )
 
     def _shape(self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str) -> None:
-        if tuple(array.shape) != expected:
+        if array.shape != expected and tuple(array.shape) != expected:
             raise ShapeError(f"{op}: {argument} must have shape {expected} ({because}), got {tuple(array.shape)}")
 
     def _width(self, op: str, X: Array) -> None:
@@ -129,4 +138,6 @@ class OpsBase:
 
     def can_look(self, array: Array) -> bool:
         """Whether values may be checked: not where it would wait for a device, or while tracing."""
+        if isinstance(array, self._owned_types):
+            return True
         return self.backend.reads_host_memory and not self.backend.is_traced(array)

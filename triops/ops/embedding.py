@@ -21,8 +21,8 @@ class EmbeddingOps(OpsBase):
         table's without its first dimension. Raises ShapeError for an index out of range where the indices
         lie on the host; on an accelerator checking would wait for the device.
         """
-        self._floats("gather", table=table)
-        self._ints("gather", indices=indices)
+        self._floats("gather", "table", table)
+        self._ints("gather", "indices", indices)
         self._has_rows("gather", table)
         self._in_range("gather", indices, table.shape[0])
         Y: FloatsXd = self._kernels["gather"](table, indices)
@@ -35,8 +35,8 @@ class EmbeddingOps(OpsBase):
         table: (nV, ...). indices: (N,), from 0 to nV-1. values: (N, ...). Returns: as table. Raises
         ShapeError for an index out of range, as `gather` does.
         """
-        self._floats("scatter_add", table=table, values=values)
-        self._ints("scatter_add", indices=indices)
+        self._floats("scatter_add", "table values", table, values)
+        self._ints("scatter_add", "indices", indices)
         self._has_rows("scatter_add", table)
         self._rank("scatter_add", "indices", indices, 1)
         expected = (indices.shape[0], *table.shape[1:])
@@ -51,8 +51,8 @@ class EmbeddingOps(OpsBase):
         table: (nV, W). indices: (N, K), from 0 to nV-1. Returns Y: (N, W). Raises ShapeError for an index out
         of range, as `gather` does.
         """
-        self._floats("gather_add", table=table)
-        self._ints("gather_add", indices=indices)
+        self._floats("gather_add", "table", table)
+        self._ints("gather_add", "indices", indices)
         self._rank("gather_add", "table", table, 2)
         self._rank("gather_add", "indices", indices, 2)
         self._in_range("gather_add", indices, table.shape[0])
@@ -65,8 +65,8 @@ class EmbeddingOps(OpsBase):
         dY: (N, W). indices: (N, K), from 0 to nV-1. nV: how many rows the table has. Returns dE: (nV, W).
         Raises ShapeError for an index out of range, as `gather` does.
         """
-        self._floats("backprop_gather_add", dY=dY)
-        self._ints("backprop_gather_add", indices=indices)
+        self._floats("backprop_gather_add", "dY", dY)
+        self._ints("backprop_gather_add", "indices", indices)
         self._rank("backprop_gather_add", "dY", dY, 2)
         self._rank("backprop_gather_add", "indices", indices, 2)
         expected = (dY.shape[0], indices.shape[1])

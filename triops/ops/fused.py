@@ -22,7 +22,7 @@ class FusedOps(ActivationOps):
         `backprop_affine_activation` reads: Y, or X Wᵀ + b: (N, nO).
         """
         op = "affine_activation"
-        self._floats(op, X=X, W=W, b=b)
+        self._floats(op, "X W b", X, W, b)
         self._rank(op, "X", X, 2)
         self._rank(op, "W", W, 2)
         self._shape(op, "W", W, (W.shape[0], X.shape[1]), "a column for each of X")
@@ -50,7 +50,7 @@ class FusedOps(ActivationOps):
         as given forward. Returns dX: (N, nI), None unless wants_dX, dW: (nO, nI), db: (nO,).
         """
         op = "backprop_affine_activation"
-        self._floats(op, dY=dY, X=X, W=W, saved=saved)
+        self._floats(op, "dY X W saved", dY, X, W, saved)
         self._rank(op, "dY", dY, 2)
         self._rank(op, "X", X, 2)
         self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
@@ -69,7 +69,7 @@ class FusedOps(ActivationOps):
         `backprop_affine_maxout`.
         """
         op = "affine_maxout"
-        self._floats(op, X=X, W=W, b=b)
+        self._floats(op, "X W b", X, W, b)
         self._rank(op, "X", X, 2)
         self._pieces(op, X, W)
         self._shape(op, "b", b, tuple(W.shape[:2]), "one for each row of W")
@@ -86,8 +86,8 @@ class FusedOps(ActivationOps):
         unless wants_dX, dW: (nO, nP, nI), db: (nO, nP).
         """
         op = "backprop_affine_maxout"
-        self._floats(op, dY=dY, X=X, W=W)
-        self._ints(op, which=which)
+        self._floats(op, "dY X W", dY, X, W)
+        self._ints(op, "which", which)
         self._rank(op, "dY", dY, 2)
         self._rank(op, "X", X, 2)
         self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")

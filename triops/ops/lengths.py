@@ -14,7 +14,7 @@ class LengthOps(OpsBase):
 
     def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths") -> None:
         """Check integers from `least` on that add up to `rows`: their values only where no device has to wait."""
-        self._ints(op, **{argument: lengths})
+        self._ints(op, argument, lengths)
         self._rank(op, argument, lengths, 1)
         total = 0
         if lengths.shape[0]:
@@ -30,7 +30,7 @@ class LengthOps(OpsBase):
     def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
         """The number of rows, from the lengths where it is not given."""
         if rows is None:
-            self._ints(op, lengths=lengths)
+            self._ints(op, "lengths", lengths)
             self._rank(op, "lengths", lengths, 1)
             rows = max(0, int(self._values(op, "lengths", lengths).sum()))
         self._lengths(op, lengths, rows, least=least)

@@ -18,7 +18,7 @@ class LinearOps(OpsBase):
         X: (M, K), or (K, M) with trans1. Y: (K, N), or (N, K) with trans2. Returns Z: (M, N).
         An empty K gives zeros. float32 is computed in float32 on every backend (no tf32).
         """
-        self._floats("gemm", X=X, Y=Y)
+        self._floats("gemm", "X Y", X, Y)
         if X.ndim != 2 or Y.ndim != 2 or X.shape[not trans1] != Y.shape[bool(trans2)]:
             raise ShapeError(
                 f"gemm: X and Y must be matrices that share their inner dimension, got X "
@@ -33,7 +33,7 @@ class LinearOps(OpsBase):
 
         X: (B, M, K), or (B, K, M) with trans1. Y: (B, K, N), or (B, N, K) with trans2. Returns Z: (B, M, N).
         """
-        self._floats("batched_gemm", X=X, Y=Y)
+        self._floats("batched_gemm", "X Y", X, Y)
         if (
             X.ndim != 3
             or Y.ndim != 3
@@ -53,7 +53,7 @@ class LinearOps(OpsBase):
 
         X: (N, nI). W: (nO, nI). b: (nO,). Returns Y: (N, nO).
         """
-        self._floats("affine", X=X, W=W, b=b)
+        self._floats("affine", "X W b", X, W, b)
         if X.ndim != 2 or W.ndim != 2 or X.shape[1] != W.shape[1]:
             raise ShapeError(
                 f"affine: X (N, nI) and W (nO, nI) must agree in nI, got X {tuple(X.shape)} and W "
@@ -71,7 +71,7 @@ class LinearOps(OpsBase):
         dY: (N, nO). X: (N, nI). W: (nO, nI). Returns dX: (N, nI), None unless wants_dX, dW: (nO, nI), db: (nO,).
         """
         op = "backprop_affine"
-        self._floats(op, dY=dY, X=X, W=W)
+        self._floats(op, "dY X W", dY, X, W)
         self._rank(op, "dY", dY, 2)
         self._rank(op, "X", X, 2)
         self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")

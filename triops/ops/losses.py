@@ -18,7 +18,7 @@ class LossOps(OpsBase):
         X: (N, C) logits. T: (N, C) target probabilities; a row of zeros has no loss and no gradient, which
         is how a missing label is masked. Returns losses: (N,), dX: (N, C).
         """
-        self._floats("cross_entropy", X=X, T=T)
+        self._floats("cross_entropy", "X T", X, T)
         self._rank("cross_entropy", "X", X, 2)
         self._shape("cross_entropy", "T", T, tuple(X.shape), "as X")
         self._width("cross_entropy", X)
@@ -32,7 +32,7 @@ class LossOps(OpsBase):
         y_true, y_pred: any shape, probabilities from 0 to 1. Returns losses: as y_true. In float16 the 1e-8 is
         0, and a wrong certainty costs infinity.
         """
-        self._floats("logloss", y_true=y_true, y_pred=y_pred)
+        self._floats("logloss", "y_true y_pred", y_true, y_pred)
         self._shape("logloss", "y_pred", y_pred, tuple(y_true.shape), "as y_true")
         losses: FloatsXd = self._kernels["logloss"](y_true, y_pred)
         return losses
@@ -44,7 +44,7 @@ class LossOps(OpsBase):
         X, T: (N, nI). Where either is a row of zeros, which has no direction, cos and the gradient are 0. Returns
         losses: (N,), dX: (N, nI).
         """
-        self._floats("cosine_distance", X=X, T=T)
+        self._floats("cosine_distance", "X T", X, T)
         self._rank("cosine_distance", "X", X, 2)
         self._shape("cosine_distance", "T", T, tuple(X.shape), "as X")
         self._width("cosine_distance", X)

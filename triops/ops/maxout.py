@@ -18,7 +18,7 @@ class MaxoutOps(OpsBase):
         X: (..., P). Returns best: (...), and which: (...) int32, to give to `backprop_maxout`. A NaN wins.
         Goodfellow et al. 2013, Maxout Networks.
         """
-        self._floats("maxout", X=X)
+        self._floats("maxout", "X", X)
         self._width("maxout", X)
         best, which = self._kernels["maxout"](X)
         return best, which
@@ -28,8 +28,8 @@ class MaxoutOps(OpsBase):
 
         dY: (...). which: (...) integers below P, from `maxout`. Returns dX: (..., P).
         """
-        self._floats("backprop_maxout", dY=dY)
-        self._ints("backprop_maxout", which=which)
+        self._floats("backprop_maxout", "dY", dY)
+        self._ints("backprop_maxout", "which", which)
         self._shape("backprop_maxout", "which", which, tuple(dY.shape), "as dY")
         if P < 1:
             raise ArgumentError(f"backprop_maxout: P must be 1 or more, got {P}")

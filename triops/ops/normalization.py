@@ -20,7 +20,7 @@ class NormalizationOps(OpsBase):
         X: (..., nI). G, b: (nI,). Returns Y: (..., nI), and μ and rstd: (..., 1), to give to
         `backprop_layer_norm`. Ba, Kiros and Hinton 2016, Layer Normalization.
         """
-        self._floats("layer_norm", X=X, G=G, b=b)
+        self._floats("layer_norm", "X G b", X, G, b)
         self._width("layer_norm", X)
         self._shape("layer_norm", "G", G, (X.shape[-1],), "one for each column of X")
         self._shape("layer_norm", "b", b, (X.shape[-1],), "one for each column of X")
@@ -38,7 +38,7 @@ class NormalizationOps(OpsBase):
         dY, X: (..., nI). mu, rstd: (..., 1), from `layer_norm`. G: (nI,). Returns dX: (..., nI), dG and
         db: (nI,).
         """
-        self._floats("backprop_layer_norm", dY=dY, X=X, mu=mu, rstd=rstd, G=G)
+        self._floats("backprop_layer_norm", "dY X mu rstd G", dY, X, mu, rstd, G)
         self._width("backprop_layer_norm", dY)
         self._shape("backprop_layer_norm", "X", X, tuple(dY.shape), "as dY")
         column = (*dY.shape[:-1], 1)
@@ -54,7 +54,7 @@ class NormalizationOps(OpsBase):
         X: (..., nI). G: (nI,). Returns Y: (..., nI), and rstd: (..., 1), to give to `backprop_rms_norm`. Zhang
         and Sennrich 2019, Root Mean Square Layer Normalization.
         """
-        self._floats("rms_norm", X=X, G=G)
+        self._floats("rms_norm", "X G", X, G)
         self._width("rms_norm", X)
         self._shape("rms_norm", "G", G, (X.shape[-1],), "one for each column of X")
         if not eps >= 0:
@@ -70,7 +70,7 @@ class NormalizationOps(OpsBase):
 
         dY, X: (..., nI). rstd: (..., 1), from `rms_norm`. G: (nI,). Returns dX: (..., nI), dG: (nI,).
         """
-        self._floats("backprop_rms_norm", dY=dY, X=X, rstd=rstd, G=G)
+        self._floats("backprop_rms_norm", "dY X rstd G", dY, X, rstd, G)
         self._width("backprop_rms_norm", dY)
         self._shape("backprop_rms_norm", "X", X, tuple(dY.shape), "as dY")
         self._shape("backprop_rms_norm", "rstd", rstd, (*dY.shape[:-1], 1), "one for each row of dY")

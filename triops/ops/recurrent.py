@@ -87,7 +87,7 @@ class RecurrentOps(LengthOps):
         op = "backprop_lstm"
         self._fit_state(op, fwd_state, 6, lstm=True)
         Y, G, C, X, H0, C0 = fwd_state
-        self._floats(op, dY=dY, params=params, Y=Y, gates=G, cells=C, X=X, H0=H0, C0=C0)
+        self._floats(op, "dY params Y gates cells X H0 C0", dY, params, Y, G, C, X, H0, C0)
         count = self._lstm(op, params, H0, C0, X, size_at_t, sequences)
         self._gradient_of(op, dY, Y, G, H0, X)
         self._shape(op, "fwd_state[2]", C, tuple(Y.shape), "as fwd_state[0]")
@@ -140,7 +140,7 @@ class RecurrentOps(LengthOps):
         op = "backprop_gru"
         self._fit_state(op, fwd_state, 4, lstm=False)
         Y, G, X, H0 = fwd_state
-        self._floats(op, dY=dY, params=params, Y=Y, gates=G, X=X, H0=H0)
+        self._floats(op, "dY params Y gates X H0", dY, params, Y, G, X, H0)
         count = self._gru(op, params, H0, X, size_at_t, sequences)
         self._gradient_of(op, dY, Y, G, H0, X)
         dX, d_params, dH0 = self._kernels[op](
@@ -153,13 +153,13 @@ class RecurrentOps(LengthOps):
     def _lstm(
         self, op: str, params: Floats1d, H0: Floats3d, C0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None
     ) -> int:
-        self._floats(op, params=params, H0=H0, C0=C0, X=X)
+        self._floats(op, "params H0 C0 X", params, H0, C0, X)
         count = self._network(op, 4, params, H0, X, sizes, N)
         self._shape(op, "C0", C0, tuple(H0.shape), "as H0")
         return count
 
     def _gru(self, op: str, params: Floats1d, H0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None) -> int:
-        self._floats(op, params=params, H0=H0, X=X)
+        self._floats(op, "params H0 X", params, H0, X)
         return self._network(op, 3, params, H0, X, sizes, N)
 
     def _network(
@@ -185,7 +185,7 @@ class RecurrentOps(LengthOps):
         return self._sequences_of(op, sizes, X.shape[0], N)
 
     def _sequences_of(self, op: str, sizes: Ints1d, rows: int, N: int | None) -> int:
-        self._ints(op, size_at_t=sizes)
+        self._ints(op, "size_at_t", sizes)
         self._rank(op, "size_at_t", sizes, 1)
         if self.backend.is_traced(sizes) and N is None:
             raise ArgumentError(

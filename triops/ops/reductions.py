@@ -75,8 +75,8 @@ class ReductionOps(LengthOps):
         the lengths up. Returns dX: (T, W).
         """
         op = "backprop_reduce_max"
-        self._floats(op, d_maxes=d_maxes)
-        self._ints(op, which=which)
+        self._floats(op, "d_maxes", d_maxes)
+        self._ints(op, "which", which)
         self._shape(op, "which", which, tuple(d_maxes.shape), "as d_maxes")
         rows = self._gradient(op, "d_maxes", d_maxes, lengths, rows, least=1)
         dX: Floats2d = self._kernels[op](d_maxes, which, lengths, rows=rows)
@@ -100,9 +100,9 @@ class ReductionOps(LengthOps):
         starts_ends. Returns dX: (T, W).
         """
         op = "backprop_reduce_first"
-        self._floats(op, d_firsts=d_firsts)
+        self._floats(op, "d_firsts", d_firsts)
         self._rank(op, "d_firsts", d_firsts, 2)
-        self._ints(op, starts_ends=starts_ends)
+        self._ints(op, "starts_ends", starts_ends)
         self._shape(op, "starts_ends", starts_ends, (d_firsts.shape[0] + 1,), "a row of d_firsts each, and T")
         rows = self._rows_at(op, "starts_ends", starts_ends, rows, after=0)
         dX: Floats2d = self._kernels[op](d_firsts, starts_ends, rows=rows)
@@ -126,23 +126,23 @@ class ReductionOps(LengthOps):
         Returns dX: (T, W).
         """
         op = "backprop_reduce_last"
-        self._floats(op, d_lasts=d_lasts)
+        self._floats(op, "d_lasts", d_lasts)
         self._rank(op, "d_lasts", d_lasts, 2)
-        self._ints(op, lasts=lasts)
+        self._ints(op, "lasts", lasts)
         self._shape(op, "lasts", lasts, (d_lasts.shape[0],), "a row of d_lasts each")
         rows = self._rows_at(op, "lasts", lasts, rows, after=1)
         dX: Floats2d = self._kernels[op](d_lasts, lasts, rows=rows)
         return dX
 
     def _sequences(self, op: str, X: Floats2d, lengths: Ints1d, *, least: int = 0) -> None:
-        self._floats(op, X=X)
+        self._floats(op, "X", X)
         self._rank(op, "X", X, 2)
         self._lengths(op, lengths, X.shape[0], least=least)
 
     def _gradient(
         self, op: str, argument: str, d_reduced: Floats2d, lengths: Ints1d, rows: int | None, *, least: int = 0
     ) -> int:
-        self._floats(op, **{argument: d_reduced})
+        self._floats(op, argument, d_reduced)
         self._rank(op, argument, d_reduced, 2)
         rows = self._rows_of(op, lengths, rows, least=least)
         if d_reduced.shape[0] != lengths.shape[0]:

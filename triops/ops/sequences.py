@@ -238,7 +238,7 @@ class SequenceOps(LengthOps):
         return list(lengths) if isinstance(lengths, list | tuple) else self._counts(op, lengths)  # type: ignore[arg-type]
 
     def _counts(self, op: str, lengths: Ints1d) -> list[int]:
-        self._ints(op, lengths=lengths)
+        self._ints(op, "lengths", lengths)
         self._rank(op, "lengths", lengths, 1)
         if self.backend.is_traced(lengths):
             raise UnknownLengths(f"{op}: lengths must be known, and are not while compiling: split outside of it")

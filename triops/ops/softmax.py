@@ -18,7 +18,7 @@ class SoftmaxOps(LengthOps):
         X: any shape with at least one entry along `axis`. Returns Y: as X. A row without a finite largest
         entry gives NaN.
         """
-        self._floats("softmax", X=X)
+        self._floats("softmax", "X", X)
         axis = self._axis("softmax", X, axis)
         self._temperature("softmax", temperature)
         Y: FloatsXd = self._kernels["softmax"](X, axis=axis, temperature=float(temperature))
@@ -29,7 +29,7 @@ class SoftmaxOps(LengthOps):
 
         Y: the output of `softmax`, first as in Thinc. dY: as Y. Returns dX: as Y.
         """
-        self._floats("backprop_softmax", Y=Y, dY=dY)
+        self._floats("backprop_softmax", "Y dY", Y, dY)
         self._shape("backprop_softmax", "dY", dY, tuple(Y.shape), "as Y")
         axis = self._axis("backprop_softmax", Y, axis)
         self._temperature("backprop_softmax", temperature)
@@ -46,7 +46,7 @@ class SoftmaxOps(LengthOps):
         they lie on the host; elsewhere a sequence that reaches past the rows gives NaN, and rows past the last
         sequence give 0. Unlike Thinc, which takes whatever is beyond ±20 for ±20.
         """
-        self._floats("softmax_sequences", Xs=Xs)
+        self._floats("softmax_sequences", "Xs", Xs)
         self._rank("softmax_sequences", "Xs", Xs, 2)
         self._lengths("softmax_sequences", lengths, Xs.shape[0])
         Y: Floats2d = self._kernels["softmax_sequences"](Xs, lengths)
@@ -58,7 +58,7 @@ class SoftmaxOps(LengthOps):
         dY: (T, W). Y: the output of `softmax_sequences`, (T, W). lengths: as given to it. Returns dX: (T, W).
         """
         op = "backprop_softmax_sequences"
-        self._floats(op, dY=dY, Y=Y)
+        self._floats(op, "dY Y", dY, Y)
         self._rank(op, "dY", dY, 2)
         self._shape(op, "Y", Y, tuple(dY.shape), "as dY")
         self._lengths(op, lengths, dY.shape[0])
@@ -70,7 +70,7 @@ class SoftmaxOps(LengthOps):
 
         X: any shape with at least one entry along `axis`. Returns Y: as X.
         """
-        self._floats("log_softmax", X=X)
+        self._floats("log_softmax", "X", X)
         Y: FloatsXd = self._kernels["log_softmax"](X, axis=self._axis("log_softmax", X, axis))
         return Y
 
@@ -79,7 +79,7 @@ class SoftmaxOps(LengthOps):
 
         dY: any shape. Y: the output of `log_softmax`, as dY. Returns dX: as dY.
         """
-        self._floats("backprop_log_softmax", dY=dY, Y=Y)
+        self._floats("backprop_log_softmax", "dY Y", dY, Y)
         self._shape("backprop_log_softmax", "Y", Y, tuple(dY.shape), "as dY")
         axis = self._axis("backprop_log_softmax", dY, axis)
         dX: FloatsXd = self._kernels["backprop_log_softmax"](dY, Y, axis=axis)

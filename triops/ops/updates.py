@@ -27,7 +27,7 @@ class UpdateOps(OpsBase):
 
         weights, gradient: one shape. Returns the new weights.
         """
-        self._same("sgd", weights=weights, gradient=gradient)
+        self._same("sgd", "weights gradient", weights, gradient)
         W: Weights = self._each("sgd", (weights, gradient), float(learn_rate), 1.0 - decay)
         return W
 
@@ -46,7 +46,7 @@ class UpdateOps(OpsBase):
 
         weights, gradient, velocity: one shape. Returns the new weights and velocity.
         """
-        self._same("sgd_momentum", weights=weights, gradient=gradient, velocity=velocity)
+        self._same("sgd_momentum", "weights gradient velocity", weights, gradient, velocity)
         W, velocity = self._each(
             "sgd_momentum",
             (weights, gradient, velocity),
@@ -76,7 +76,7 @@ class UpdateOps(OpsBase):
         weights, gradient, mom1, mom2: one shape. step: from 1. Returns the new weights, mom1 and mom2.
         Kingma and Ba 2015, Adam, algorithm 1.
         """
-        self._same("adam", weights=weights, gradient=gradient, mom1=mom1, mom2=mom2)
+        self._same("adam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
         self._step("adam", step)
         W, mom1, mom2 = self._each(
             "adam",
@@ -112,7 +112,7 @@ class UpdateOps(OpsBase):
         Arguments and results as `adam`. Liu et al. 2020, On the Variance of the Adaptive Learning Rate and
         Beyond, with the threshold 5 of its reference code.
         """
-        self._same("radam", weights=weights, gradient=gradient, mom1=mom1, mom2=mom2)
+        self._same("radam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
         self._step("radam", step)
         W, mom1, mom2 = self._each(
             "radam",
@@ -133,7 +133,7 @@ class UpdateOps(OpsBase):
 
         gradient: any shape. threshold: above 0. Returns: as gradient.
         """
-        self._same("clip_gradient", gradient=gradient)
+        self._same("clip_gradient", "gradient", gradient)
         self._check_threshold("clip_gradient", threshold)
         if isinstance(gradient, list):
             together: Weights = self._shortened(
@@ -151,7 +151,8 @@ class UpdateOps(OpsBase):
 
         gradients: any number of arrays of any shapes and one dtype. threshold: above 0. Returns: as gradients.
         """
-        self._floats("clip_global_norm", **{f"gradients[{n}]": each for n, each in enumerate(gradients)})
+        names = " ".join(f"gradients[{n}]" for n in range(len(gradients)))
+        self._floats("clip_global_norm", names, *gradients)
         self._check_threshold("clip_global_norm", threshold)
         clipped: list[FloatsXd] = self._shortened(
             gradients, threshold, lambda filled: self._together("clip_global_norm", filled, float(threshold))
@@ -163,7 +164,7 @@ class UpdateOps(OpsBase):
 
         ema, weights: one shape. t: updates so far, from 0. Returns the new average.
         """
-        self._same("update_averages", ema=ema, weights=weights)
+        self._same("update_averages", "ema weights", ema, weights)
         decay = min((1.0 + t) / (10.0 + t), max_decay)
         average: Weights = self._each("update_averages", (ema, weights), 1.0 - decay)
         return average
@@ -180,24 +181,26 @@ class UpdateOps(OpsBase):
     def _together(self, op: str, arrays: list[FloatsXd], *numbers: float) -> Any:
         return self._kernels[op](arrays, *numbers)
 
-    def _same(self, op: str, **arrays: Any) -> None:
+    def _same(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
-        (first, reference), *others = arrays.items()
+        reference = arrays[0]
         if not isinstance(reference, list):
-            self._floats(op, **arrays)
-            for argument, array in others:
+            self._floats(op, names, *arrays)
+            for place, array in enumerate(arrays):
                 if array.shape != reference.shape:
+                    first, argument = names.split()[0], names.split()[place]
                     self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
             return
-        for argument, array in others:
+        first, *others = names.split()
+        for argument, array in zip(others, arrays[1:], strict=True):
             if not isinstance(array, list):
                 raise DTypeError(f"{op}: {argument} must be a list, as {first} is, got {type(array).__name__}")
             if len(array) != len(reference):
                 raise ShapeError(
                     f"{op}: {argument} must be a list of {len(reference)}, as {first}, got {len(array)}"
                 )
-        for n in range(len(reference)):
-            self._same(op, **{f"{argument}[{n}]": array[n] for argument, array in arrays.items()})
+        for n, each in enumerate(zip(*arrays, strict=True)):
+            self._same(op, " ".join(f"{argument}[{n}]" for argument in (first, *others)), *each)
 
     def _check_threshold(self, op: str, threshold: float) -> None:
         if not threshold > 0:

@@ -13,6 +13,7 @@ from triops.backends.backend import Backend, Device
 from triops.backends.host import as_host_array
 from triops.backends.idle import rest_idle_threads
 from triops.backends.malloc import keep_freed_memory
+from triops.backends.numpy.written import head_and_call, written
 from triops.backends.threads import blas_library, obey_machine
 from triops.types import Array, DType, Shape
 
@@ -27,6 +28,8 @@ class NumpyBackend(Backend):
     """NumPy arrays; matrix products go to NumPy's BLAS."""
 
     name: ClassVar[str] = "numpy"
+    # A reduction to a single value gives a NumPy scalar, which is an array of rank 0 to every op.
+    owned_types = (np.ndarray, np.generic)
     xp = np
 
     def __init__(self, device: Device) -> None:
@@ -48,8 +51,7 @@ class NumpyBackend(Backend):
         return {"numpy": np.__version__, "numba": numba}
 
     def is_array(self, data: object) -> bool:
-        # A reduction to a single value gives a NumPy scalar, which is an array of rank 0 to every op.
-        return isinstance(data, np.ndarray | np.generic)
+        return isinstance(data, self.owned_types)
 
     def device_of(self, array: Array) -> Device:
         return _CPU
@@ -101,11 +103,14 @@ class NumpyBackend(Backend):
 def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled kernel where it takes the call, the general one for other dtypes and settings."""
 
-    def call(first: Any, *args: Any, **settings: Any) -> Any:
-        if (first[0] if type(first) is list else first).dtype in _COMPILED_DTYPES:
-            result = compiled(first, *args, **settings)
-            if result is not NotImplemented:
-                return result
-        return general(first, *args, **settings)
-
-    return call
+    head, given = head_and_call(compiled)
+    first = head.split(",")[0]
+    return written(
+        f"def call({head}):\n"
+        f"    if ({first}[0] if type({first}) is list else {first}).dtype in dtypes:\n"
+        f"        result = compiled({given})\n"
+        f"        if result is not NotImplemented:\n"
+        f"            return result\n"
+        f"    return general({given})\n",
+        {"compiled": compiled, "general": general, "dtypes": _COMPILED_DTYPES},
+    )

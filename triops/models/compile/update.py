@@ -217,7 +217,7 @@ class _Numbered(Ops):
 class _Dry(_Numbered):
     """The same without arrays, and so with nothing to check."""
 
-    def _same(self, op: str, **arrays: Any) -> None:
+    def _same(self, op: str, names: str, *arrays: Any) -> None:
         pass
 
     def _each(self, op: str, arrays: tuple[Any, ...], *numbers: float, **settings: bool) -> Any:

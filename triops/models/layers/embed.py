@@ -48,7 +48,7 @@ class Embed(Model):
         Y, backprop_dropout = self.layers[0].begin_update(self.ops.gather(E, ids), drop)
 
         def backprop(dY: Floats2d, sgd: Any = None) -> None:
-            zeros = self.ops.alloc(E.shape, dY.dtype)
-            self.inc_grad("E", self.ops.scatter_add(zeros, ids, backprop_dropout(dY)))
+            dY = backprop_dropout(dY)
+            self.inc_grad("E", self.ops.backprop_gather_add(dY, ids.reshape((-1, 1)), E.shape[0]))
 
         return Y, backprop

@@ -7,24 +7,25 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "matrix", "rows", "spread", "sums"]
+__all__ = ["added", "flat", "matrix", "rows", "spread", "sums"]
 
 _LINE = 16  # float32 in a cache line
 
 
 def flat(array: Any) -> Any:
     """All entries in one dimension; a view where the memory allows it."""
-    return (array if array.flags.carray else _behaved(array)).reshape(-1)
+    return (array if array.flags.carray else _behaved(array)).ravel()
 
 
 def rows(array: Any) -> Any:
     """All but the last dimension as one."""
-    return (array if array.flags.carray else _behaved(array)).reshape(-1, array.shape[-1])
+    behaved = array if array.flags.carray else _behaved(array)
+    return behaved if behaved.ndim == 2 else behaved.reshape(-1, array.shape[-1])
 
 
 def matrix(array: Any) -> Any:
     """The array in its own shape."""
-    return flat(array).reshape(array.shape)
+    return array if array.flags.carray else _behaved(array)
 
 
 def spread(array: Any) -> tuple[Any, int]:
@@ -42,8 +43,15 @@ def spread(array: Any) -> tuple[Any, int]:
 def sums(slices: int, *shape: int) -> Any:
     """Zeros for each slice to add to, wider than asked for: threads that write to one cache line, even to other
     entries of it, wait for each other at every write."""
+    if slices == 1:
+        return np.zeros((1, *shape), np.float32)
     *outer, width = shape
     return np.zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE), np.float32)
+
+
+def added(parts: Any, width: int) -> Any:
+    """What the slices have in `sums`, for the width that was asked for."""
+    return parts[0] if len(parts) == 1 else parts[..., :width].sum(axis=0)
 
 
 class _Memory:

@@ -204,7 +204,7 @@ def _layout(
     starts = starts_of(lengths)
     key_starts = starts if kv_lengths is None else starts_of(kv_lengths)
     masks = np.empty((0, 0), np.bool_) if mask is None else matrix(mask)
-    return pairs.reshape(-1, 2), starts, key_starts, masks, F(scale), causal, longest_keys
+    return pairs.reshape(-1, 2), starts, key_starts, masks, scale, causal, longest_keys
 
 
 ATTENTION: Mapping[str, Callable[..., Any]] = {

@@ -33,7 +33,8 @@ _SLICES_A_THREAD = 4  # several, so that a thread that was held up does not hold
 class Kernel:
     """One loop nest, compiled when it is first called.
 
-    function: a function over float32 arrays, or its name and source. sliced: how many entries of each array
+    function: a function over float32 arrays and numbers, or its name and source. Numbers are given as Python's,
+    which cost a call less than NumPy's, and are float32 in it. sliced: how many entries of each array
     belong to one unit of work; arrays that are not named go whole to every slice. A last argument `start` is the
     first unit of the slice; a last argument `part` its number. threshold: units of work from which threads pay.
     """
@@ -52,6 +53,7 @@ class Kernel:
         self._fastmath, self._threshold = fastmath, threshold
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
         self._asked = False
+        self._alone: Callable[..., None] = self._begin
 
     def __call__(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
         """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument. size:
@@ -63,9 +65,15 @@ class Kernel:
             else:
                 self._in_turn(work, slices, args)
         elif slices is None or slices == 1:
-            self._whole(*args, *self._first)
+            self._alone(*args)
         else:
             self.in_slices(0, work, slices, *args)
+
+    def _begin(self, *args: Any) -> None:
+        """One slice, for the first time: from now on it is an attribute that takes no time to find."""
+        first = self._first
+        self._alone = (lambda *args: self._whole(*args, *first)) if first else self._whole
+        self._alone(*args)
 
     def in_slices(self, helpers: int, work: int, slices: int, *args: Any) -> None:
         """Slice after slice, with so many threads to help."""
@@ -116,8 +124,8 @@ class Kernel:
         source = self._text[1]
         return compiled(
             f"{self._name}_slice",
-            _begun_with([f"{each} = borrowed({each})" for each in self._parameters], source),
-            {**self._names, "borrowed": borrowed},
+            _begun_with([f"{each} = taken({each})" for each in self._parameters], source),
+            {**self._names, "taken": taken},
             self._fastmath,
         )
 
@@ -160,9 +168,14 @@ def _begun_with(lines: list[str], source: str) -> str:
 
 
 @intrinsic
-def borrowed(context: Any, value: Any) -> Any:
-    """An array whose views count no references: the caller holds it. Where threads count, each for every row that
-    it takes, they wait for each other's turn at the counter."""
+def taken(context: Any, value: Any) -> Any:
+    """An argument as the loop has it: numbers as float32, and arrays whose views count no references, since the
+    caller holds them. Where threads count, each for every row that it takes, they wait for each other's turn at
+    the counter."""
+    if value == types.float64:
+        return types.float32(value), lambda context, builder, signature, args: builder.fptrunc(
+            args[0], ir.FloatType()
+        )
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if not isinstance(value, types.Array):

@@ -112,7 +112,7 @@ def adam_in_place(
     places = table[:, _WEIGHTS : _GRADIENT + 1]
     numbers = np.empty((len(table), 4), np.float32)
     numbers[:, 0], numbers[:, 1], numbers[:, 2], numbers[:, 3] = 1.0, rates, keep, shares
-    settings = F(beta1), F(1.0 - beta1), F(beta2), F(1.0 - beta2), F(eps)
+    settings = tuple(map(float, (beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps)))
     if len(set(places.ravel().tolist())) == places.size:
         _adam_of(table, numbers, threshold, settings)
         return

@@ -21,6 +21,7 @@ from triops.backends.numpy.compiled.scalar import (
     softplus,
     tanh,
 )
+from triops.backends.numpy.written import written
 
 __all__ = ["ELEMENTWISE", "FORMS"]
 
@@ -231,13 +232,15 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     threshold = _LIGHT_THRESHOLD if form.light else _THRESHOLD
     kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=threshold)
 
-    def call(*arrays: Any, **settings: float) -> Any:
-        out = np.empty(arrays[0].shape, np.float32)
-        numbers = [F(settings[setting]) for setting in form.settings]
-        kernel(out.size, *map(flat, arrays), out.reshape(-1), *numbers)
-        return out
-
-    return call
+    head = ", ".join((*form.arrays, *(("*", *form.settings) if form.settings else ())))
+    given = ", ".join((*(f"flat({array})" for array in form.arrays), "out.ravel()", *form.settings))
+    return written(
+        f"def call({head}):\n"
+        f"    out = empty({form.arrays[0]}.shape, real)\n"
+        f"    kernel(out.size, {given})\n"
+        f"    return out\n",
+        {"kernel": kernel, "flat": flat, "empty": np.empty, "real": np.float32},
+    )
 
 
 ELEMENTWISE = {name: _elementwise(name, form) for name, form in FORMS.items()}

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
 from triops.backends.numpy.compiled.blocks import THRESHOLD, block_kernel, in_blocks, reads_as_it_lies
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.maxout import LONGEST
 from triops.backends.numpy.compiled.products import multiply, slices_of, times
-from triops.backends.numpy.compiled.scalar import F, I, kept
+from triops.backends.numpy.compiled.scalar import I, kept
 from triops.backends.numpy.compiled.tiles import FEW
 
 __all__ = ["FUSED"]
@@ -142,7 +142,7 @@ def backprop_affine_activation(
     )
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
-    return dX if wants_dX else None, multiply(dZ, True, X, False), db[:, : dY.shape[1]].sum(axis=0)
+    return dX if wants_dX else None, multiply(dZ, True, X, False), added(db, dY.shape[1])
 
 
 def affine_maxout(X: Any, W: Any, b: Any) -> Any:
@@ -171,7 +171,7 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     dW = multiply(dZ, True, X, False).reshape(nO, P, nI)
-    return dX if wants_dX else None, dW, np.ascontiguousarray(db[..., :nO].sum(axis=0).T)
+    return dX if wants_dX else None, dW, np.ascontiguousarray(added(db, nO).T)
 
 
 def _like(X: Any, wanted: bool) -> Any:
@@ -184,7 +184,7 @@ def _work(rows: int, weights: int) -> dict[str, int]:
 
 
 def _numbers(settings: Any) -> list[Any]:
-    return [F(value) for _, value in settings]
+    return [value for _, value in settings]
 
 
 FUSED: Mapping[str, Callable[..., Any]] = {

@@ -29,10 +29,11 @@ def spread(h: Any) -> Any:
 
 
 def hash_ids(ids: Any, out: Any, key: Any) -> None:
+    salt = L(key)
     for i in range(ids.size):
         h = ids[i] * _FIRST
-        h = (((h << L(31)) | (h >> L(33))) * _SECOND ^ key) + key
-        h1, h2 = spread(h), spread(h + key)
+        h = (((h << L(31)) | (h >> L(33))) * _SECOND ^ salt) + salt
+        h1, h2 = spread(h), spread(h + salt)
         h1 = h1 + h2
         out[2 * i] = h1
         out[2 * i + 1] = h1 + h2
@@ -62,7 +63,7 @@ def hash(ids: Any, seed: Any) -> Any:
     if sys.byteorder != "little":
         return NotImplemented
     out = np.empty((ids.size, 4), np.uint32)
-    _hash(ids.size, _words(ids), out.reshape(-1).view(np.uint64), L(seed) ^ L(8))
+    _hash(ids.size, _words(ids), out.reshape(-1).view(np.uint64), int(seed) ^ 8)
     return out
 
 

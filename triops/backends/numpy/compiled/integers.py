@@ -60,6 +60,6 @@ def bounds_of(lengths: Any, rows: int) -> tuple[Any, Any]:
     """Of each row the first of its sequence, and the one after the last; one sequence where lengths is None."""
     if lengths is None:
         return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)
-    first, end = np.empty((2, rows), np.int64)
+    first, end = np.empty(rows, np.int64), np.empty(rows, np.int64)
     _spread_bounds(starts_of(lengths), first, end)
     return first, end

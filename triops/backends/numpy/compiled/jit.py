@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 
 import numba
 from numba import extending
+from numba.core import types
 
 from triops.backends.numpy.compiled.cache import cache_of
 
 __all__ = [
-    "FAST", "FASTER", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of", "summed",
+    "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of",
+    "summed",
 ]  # fmt: skip
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
@@ -60,6 +62,17 @@ def _settings(fastmath: frozenset[str]) -> dict[str, Any]:
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that writes the instructions of the compiler itself."""
     return extending.intrinsic(function)  # type: ignore[no-any-return]
+
+
+@intrinsic
+def apart(context: Any) -> Any:
+    """The function that this is called in stays one of its own: it is compiled once for all its calls."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 def source_of(function: Callable[..., Any]) -> tuple[str, str]:

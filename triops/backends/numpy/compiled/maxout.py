@@ -59,7 +59,7 @@ def maxout(X: Any) -> Any:
     if P > LONGEST:
         return NotImplemented
     best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
-    _forward(P)(best.size, flat(X), best.reshape(-1), which.reshape(-1))
+    _forward(P)(best.size, flat(X), best.ravel(), which.ravel())
     return best, which
 
 
@@ -68,7 +68,7 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
         return NotImplemented
     dX = np.empty((*dY.shape, P), np.float32)
     indices = flat(which.astype(np.int32, copy=False))
-    _backward(P)(dY.size, flat(dY), indices, dX.reshape(-1))
+    _backward(P)(dY.size, flat(dY), indices, dX.ravel())
     return dX
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
 from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
     block_kernel,
@@ -97,7 +97,7 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if len(X) * W.size <= _SMALL:
+    if not (X.size and b.size):
         Y = np.matmul(X, W.T)
         Y += b
         return Y
@@ -118,7 +118,7 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
     _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=work)
-    return dX, dW, db[:, : dY.shape[1]].sum(axis=0)
+    return dX, dW, added(db, dY.shape[1])
 
 
 PRODUCTS: Mapping[str, Callable[..., Any]] = {

@@ -29,7 +29,7 @@ def mix(x: Any) -> Any:
 
 
 def dropout_entries(seed: Any, step: Any, rate: Any, first: Any, out: Any, start: int) -> None:
-    key = mix(U(mix(seed) ^ U(step * _GOLDEN)))
+    key = mix(U(mix(U(seed)) ^ U(U(step) * _GOLDEN)))
     scale = F(1) / (F(1) - rate)
     for i in range(out.size):
         bits = mix(U(mix(U(U(first + start + i) ^ key)) + key))
@@ -41,8 +41,8 @@ _dropout = Kernel(dropout_entries, globals(), {"out": 1}, threshold=_THRESHOLD)
 
 def dropout_mask(seed: Any, step: Any, drop: float, first: Any, *, shape: tuple[int, ...], dtype: str) -> Any:
     out = np.empty(shape, np.float32)
-    _dropout(out.size, seed, step, F(drop), first, out.reshape(-1))
-    return out.astype(dtype, copy=False)
+    _dropout(out.size, int(seed), int(step), drop, int(first), out.ravel())
+    return out if dtype == "float32" else out.astype(dtype)
 
 
 RANDOM: Mapping[str, Callable[..., Any]] = {"dropout_mask": dropout_mask}

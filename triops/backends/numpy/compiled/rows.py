@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, rows, sums
+from triops.backends.numpy.compiled.arrays import added, flat, matrix, rows, sums
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
@@ -234,93 +234,81 @@ _backprop_rms_norm = _kernel(backprop_rms_norm_rows, "dY", "X", "rstd", "dX", fa
 def softmax(X: Any, *, axis: int, temperature: float) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
-    Y = np.empty(X.shape, np.float32)
-    _over_rows(_softmax, X, rows(X), rows(Y), F(1.0 / temperature))
+    Y, x = np.empty(X.shape, np.float32), rows(X)
+    _softmax(len(x), x, rows(Y), 1.0 / temperature, size=X.size)
     return Y
 
 
 def backprop_softmax(dY: Any, Y: Any, *, axis: int, temperature: float) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
-    dX = np.empty(Y.shape, np.float32)
-    _over_rows(_backprop_softmax, Y, rows(dY), rows(Y), rows(dX), F(1.0 / temperature))
+    dX, dy = np.empty(Y.shape, np.float32), rows(dY)
+    _backprop_softmax(len(dy), dy, rows(Y), rows(dX), 1.0 / temperature, size=Y.size)
     return dX
 
 
 def log_softmax(X: Any, *, axis: int) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
-    Y = np.empty(X.shape, np.float32)
-    _over_rows(_log_softmax, X, rows(X), rows(Y))
+    Y, x = np.empty(X.shape, np.float32), rows(X)
+    _log_softmax(len(x), x, rows(Y), size=X.size)
     return Y
 
 
 def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
-    dX = np.empty(Y.shape, np.float32)
-    _over_rows(_backprop_log_softmax, Y, rows(dY), rows(Y), rows(dX))
+    dX, dy = np.empty(Y.shape, np.float32), rows(dY)
+    _backprop_log_softmax(len(dy), dy, rows(Y), rows(dX), size=Y.size)
     return dX
 
 
 def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
     losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _over_rows(_cross_entropy, X, rows(X), rows(T), losses, dX)
+    _cross_entropy(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
     return losses, dX
 
 
 def cosine_distance(X: Any, T: Any) -> tuple[Any, Any]:
     losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _over_rows(_cosine_distance, X, rows(X), rows(T), losses, dX)
+    _cosine_distance(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
     return losses, dX
 
 
 def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
-    Y = np.empty(X.shape, np.float32)
-    mu, rstd = (np.empty((*X.shape[:-1], 1), np.float32) for _ in range(2))
-    _over_rows(
-        _layer_norm, X, rows(X), flat(G), flat(b), rows(Y), mu.reshape(-1),
-        rstd.reshape(-1), F(eps),
-    )  # fmt: skip
+    Y, x, column = np.empty(X.shape, np.float32), rows(X), (*X.shape[:-1], 1)
+    mu, rstd = np.empty(column, np.float32), np.empty(column, np.float32)
+    _layer_norm(len(x), x, flat(G), flat(b), rows(Y), mu.ravel(), rstd.ravel(), eps, size=X.size)
     return Y, mu, rstd
 
 
 def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[Any, Any, Any]:
-    width = dY.shape[-1]
-    dX = np.empty(dY.shape, np.float32)
-    # Short sums keep their digits: a slice has at most some hundred rows.
-    slices = max(1, min(64, _count(dY) // 64))
+    dX, dy, width = np.empty(dY.shape, np.float32), rows(dY), dY.shape[-1]
+    slices = _slices(len(dy))
     dG, db = sums(slices, width), sums(slices, width)
-    _over_rows(
-        _backprop_layer_norm, dY, rows(dY), rows(X), flat(mu), flat(rstd), flat(G), rows(dX),
-        dG, db, slices=slices,
-    )  # fmt: skip
-    return dX, dG[:, :width].sum(axis=0), db[:, :width].sum(axis=0)
+    _backprop_layer_norm(
+        len(dy), dy, rows(X), flat(mu), flat(rstd), flat(G), rows(dX), dG, db, slices=slices, size=dY.size
+    )
+    return dX, added(dG, width), added(db, width)
 
 
 def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
-    Y, rstd = np.empty(X.shape, np.float32), np.empty((*X.shape[:-1], 1), np.float32)
-    _over_rows(_rms_norm, X, rows(X), flat(G), rows(Y), rstd.reshape(-1), F(eps))
+    Y, x, rstd = np.empty(X.shape, np.float32), rows(X), np.empty((*X.shape[:-1], 1), np.float32)
+    _rms_norm(len(x), x, flat(G), rows(Y), rstd.ravel(), eps, size=X.size)
     return Y, rstd
 
 
 def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
-    dX = np.empty(dY.shape, np.float32)
-    slices = max(1, min(64, _count(dY) // 64))
-    dG = sums(slices, dY.shape[-1])
-    _over_rows(
-        _backprop_rms_norm, dY, rows(dY), rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices,
-    )  # fmt: skip
-    return dX, dG[:, : dY.shape[-1]].sum(axis=0)
+    dX, dy, width = np.empty(dY.shape, np.float32), rows(dY), dY.shape[-1]
+    slices = _slices(len(dy))
+    dG = sums(slices, width)
+    _backprop_rms_norm(len(dy), dy, rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices, size=dY.size)
+    return dX, added(dG, width)
 
 
-def _over_rows(kernel: Kernel, like: Any, *args: Any, slices: int | None = None) -> None:
-    kernel(_count(like), *args, slices=slices, size=like.size)
-
-
-def _count(array: Any) -> int:
-    count: int = array.size // array.shape[-1]
-    return count
+def _slices(count: int) -> int:
+    """How many sums for the parameters. Short ones keep their digits: a slice has at most some hundred rows."""
+    return max(1, min(64, count // 64))
 
 
 ROWS: Mapping[str, Callable[..., Any]] = {

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.elementwise import FORMS
-from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["calls_of", "small_and_large"]
 
@@ -159,10 +158,6 @@ def calls_of(name: str, op: Callable[..., Any], rows: int) -> Iterator[tuple[tup
     argument has an unknown name."""
     for special in _BY_OP.get(name, ({},)):
         known = {**_BY_NAME, **special}
-        if name in FORMS:
-            form = FORMS[name]
-            yield tuple(known[array](rows) for array in form.arrays), {key: F(0.5) for key in form.settings}
-            continue
         given = inspect.signature(op).parameters.values()
         places = tuple(known[p.name](rows) for p in given if p.kind is not p.KEYWORD_ONLY)
         yield places, {p.name: known[p.name](rows) for p in given if p.kind is p.KEYWORD_ONLY}

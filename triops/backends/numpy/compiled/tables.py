@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, matrix
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.integers import starts_of
+from triops.backends.numpy.compiled.jit import inlined
 from triops.backends.numpy.compiled.scalar import F
 from triops.backends.threads import get_num_threads
 
 __all__ = ["TABLES"]
 
+_INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
 _BAGS_THRESHOLD = 16
 
@@ -61,13 +64,20 @@ def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> Non
                     table[row, j] += dY[i, j]
 
 
-def bag_rows(table: Any, indices: Any, starts: Any, ends: Any, shares: Any, out: Any) -> None:
+@inlined
+def share_of(count: int, mean: bool) -> Any:
+    """The share of a row of a bag in its result."""
+    return F(1.0 / max(count, 1)) if mean else F(1)
+
+
+def bag_rows(table: Any, indices: Any, starts: Any, mean: bool, out: Any, start: int) -> None:
     # Four at a time, as a hash gives them: each reading and writing of the sum counts.
     fours = indices.shape[1] // 4 * 4
-    for n in range(starts.size):
+    for n in range(out.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
         for j in range(out.shape[1]):
             out[n, j] = F(0)
-        for t in range(starts[n], ends[n]):
+        for t in range(first, end):
             for k in range(0, fours, 4):
                 a, b, c, d = indices[t, k], indices[t, k + 1], indices[t, k + 2], indices[t, k + 3]
                 for j in range(out.shape[1]):
@@ -76,18 +86,16 @@ def bag_rows(table: Any, indices: Any, starts: Any, ends: Any, shares: Any, out:
                 a = indices[t, k]
                 for j in range(out.shape[1]):
                     out[n, j] += table[a, j]
-        share = shares[n]
+        share = share_of(end - first, mean)
         for j in range(out.shape[1]):
             out[n, j] *= share
 
 
-def scatter_bags(
-    table: Any, indices: Any, starts: Any, ends: Any, shares: Any, dY: Any, mask: int, part: int
-) -> None:
+def scatter_bags(table: Any, indices: Any, starts: Any, mean: bool, dY: Any, mask: int, part: int) -> None:
     # As in scatter_rows, a slice owns the rows of one remainder.
-    for n in range(starts.size):
-        share = shares[n]
-        for t in range(starts[n], ends[n]):
+    for n in range(dY.shape[0]):
+        share = share_of(starts[n + 1] - starts[n], mean)
+        for t in range(starts[n], starts[n + 1]):
             for k in range(indices.shape[1]):
                 row = np.int64(indices[t, k])
                 if row & mask == part:
@@ -99,14 +107,15 @@ _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_TH
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
-_bag = Kernel(bag_rows, globals(), {"starts": 1, "ends": 1, "shares": 1, "out": 1}, threshold=_BAGS_THRESHOLD)
+_bag = Kernel(bag_rows, globals(), {"out": 1}, threshold=_BAGS_THRESHOLD)
 _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
+    rows, places = _matrix(table), flat(_wide(indices))
     out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
-    rows = _matrix(table)
-    _gather(indices.size, rows, flat(_wide(indices)), out.reshape(indices.size, rows.shape[1]))
+    lie_so = indices.ndim == 1 and table.ndim == 2
+    _gather(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
     return out
 
 
@@ -121,7 +130,7 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
 
 def gather_add(table: Any, indices: Any) -> Any:
     out = np.empty((len(indices), table.shape[1]), np.float32)
-    _gather_add(len(out), _matrix(table), _matrix(_wide(indices)), out)
+    _gather_add(len(out), matrix(table), matrix(_wide(indices)), out)
     return out
 
 
@@ -129,36 +138,30 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         owners = _owners(len(dY))
-        _scatter_sums(len(dY), out, _matrix(_wide(indices)), _matrix(dY), owners - 1, slices=owners)
+        _scatter_sums(len(dY), out, matrix(_wide(indices)), matrix(dY), owners - 1, slices=owners)
     return out
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
     out = np.empty((len(lengths), table.shape[1]), np.float32)
     if out.size:
-        _bag(len(out), _matrix(table), _matrix(_wide(indices)), *_bags(lengths, mean), out)
+        _bag(len(out), matrix(table), matrix(_wide(indices)), starts_of(lengths), mean, out)
     return out
 
 
 def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
-        bags, owners = _bags(lengths, mean), _owners(len(indices))
-        _scatter_bags(len(indices), out, _matrix(_wide(indices)), *bags, _matrix(dY), owners - 1, slices=owners)
+        starts, owners = starts_of(lengths), _owners(len(indices))
+        _scatter_bags(
+            len(indices), out, matrix(_wide(indices)), starts, mean, matrix(dY), owners - 1, slices=owners
+        )
     return out
-
-
-def _bags(lengths: Any, mean: bool) -> tuple[Any, Any, Any]:
-    """The first row of each bag, the row after its last, and the share of a row in the result."""
-    counts = lengths.astype(np.int64)
-    ends = np.cumsum(counts)
-    shares = 1 / np.maximum(counts, 1) if mean else np.ones(len(counts))
-    return ends - counts, ends, shares.astype(np.float32)
 
 
 def _wide(indices: Any) -> Any:
     """Indices of any width as one, so that kernels are not compiled for each."""
-    return indices.astype(np.int64, copy=False)
+    return indices if indices.dtype is _INDEX else indices.astype(np.int64)
 
 
 def _owners(rows: int) -> int:
@@ -168,6 +171,9 @@ def _owners(rows: int) -> int:
 
 
 def _matrix(array: Any) -> Any:
+    """A row for each entry of the first dimension."""
+    if array.ndim == 2:
+        return matrix(array)
     width = 1
     for extent in array.shape[1:]:
         width *= extent

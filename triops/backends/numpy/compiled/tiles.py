@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, config, types
 
-from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.jit import apart, called, intrinsic
 
 __all__ = ["FEW", "NARROW", "PANEL", "in_panels", "in_tiles", "tiled", "tiles_wide"]
 
@@ -178,6 +179,19 @@ def tiled(
     """C = A B, or C += A B. All are addresses, and steps are in entries: A has one from row to row and one along
     a row, so that it may be read transposed; B one from row to row, and one from panel to panel. A row is the
     same whatever others there are."""
+    # Of one type each, whatever is written in a call: Numba would compile the loops for each constant in it.
+    _tiled(
+        np.int64(A), np.int64(down_A), np.int64(along_A), np.int64(B), np.int64(down_B), np.int64(across_B),
+        np.int64(C), np.int64(down_C), np.int64(rows), np.int64(inner), np.int64(columns), np.bool_(add),
+    )  # fmt: skip
+
+
+@called
+def _tiled(
+    A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any, rows: Any,
+    inner: Any, columns: Any, add: Any,
+) -> None:  # fmt: skip
+    apart()
     full = rows // _MANY * _MANY
     for k in range(0, max(inner, 1), _INNER):
         some = min(inner - k, _INNER)

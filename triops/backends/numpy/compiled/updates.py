@@ -94,7 +94,7 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
     out = np.empty(W.shape, np.float32)
-    _sgd(W.size, flat(W), flat(dW), out.reshape(-1), F(learn_rate), F(keep))
+    _sgd(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
     return out
 
 
@@ -103,8 +103,8 @@ def sgd_momentum(
 ) -> tuple[Any, Any]:
     out, velocity = np.empty(W.shape, np.float32), _own(velocity)
     _sgd_momentum(
-        W.size, flat(W), flat(dW), velocity.reshape(-1), out.reshape(-1), F(learn_rate),
-        F(momentum), F(keep), nesterov,
+        W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(),
+        *map(float, (learn_rate, momentum, keep)), nesterov,
     )  # fmt: skip
     return out, velocity
 
@@ -113,24 +113,27 @@ def adam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, root_fix2: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(_adam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep)
+    numbers = beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
+    return _with_moments(_adam, W, dW, mom1, mom2, *map(float, numbers))
 
 
 def radam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, rectifier: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    return _with_moments(_radam, W, dW, mom1, mom2, beta1, rest1, beta2, rest2, eps, rate, rectifier, keep)
+    numbers = beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
+    return _with_moments(_radam, W, dW, mom1, mom2, *map(float, numbers))
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:
     out = np.empty(ema.shape, np.float32)
-    _average(ema.size, flat(ema), flat(weights), out.reshape(-1), F(rest))
+    _average(ema.size, flat(ema), flat(weights), out.ravel(), rest)
     return out
 
 
 def clip_gradient(gradient: Any, threshold: float) -> Any:
-    return clip_global_norm([gradient], threshold)[0]
+    norm = math.sqrt(_square_sum(flat(gradient)))
+    return gradient if norm <= threshold else _scaled(gradient, threshold / norm)
 
 
 def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
@@ -141,27 +144,27 @@ def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
 def _square_sum(entries: Any) -> float:
     sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
     _square_sums(entries.size, entries, sums, slices=sums.size)
-    return float(sums.sum())
+    return sums.item() if sums.size == 1 else float(sums.sum())
 
 
 def _scaled(X: Any, scale: float) -> Any:
     out = np.empty(X.shape, np.float32)
-    _scale(X.size, flat(X), out.reshape(-1), F(scale))
+    _scale(X.size, flat(X), out.ravel(), scale)
     return out
 
 
 def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
     out, mom1, mom2 = np.empty(W.shape, np.float32), _own(mom1), _own(mom2)
     kernel(
-        W.size, flat(W), flat(dW), mom1.reshape(-1), mom2.reshape(-1), out.reshape(-1),
-        *map(F, numbers),
+        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
+        *numbers,
     )  # fmt: skip
     return out, mom1, mom2
 
 
 def _own(state: Any) -> Any:
     """The array itself where it can be written to in place, else a copy."""
-    return state if state.flags.writeable and state.flags.c_contiguous else np.array(state, order="C")
+    return state if state.flags.carray else np.array(state, order="C")
 
 
 UPDATES: Mapping[str, Callable[..., Any]] = {

@@ -17,7 +17,7 @@ from triops.backends.numpy.compiled.tiles import FEW, NARROW, PANEL, tiled
 
 __all__ = ["THRESHOLD", "block_kernel", "in_blocks", "reads_as_it_lies", "with_steps"]
 
-THRESHOLD = 1 << 19  # multiplications from which a second thread pays
+THRESHOLD = 3 << 18  # multiplications from which a second thread pays
 _AT_A_TIME = 96  # rows, which stay in the nearest caches until what follows the product is done
 _COLUMNS, _ROWS = (
     128,

@@ -21,7 +21,7 @@ from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
 __all__ = ["PRODUCTS", "multiply", "slices_of", "times"]
 
-_SMALL = 1 << 18  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
+_SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
 
 
@@ -52,6 +52,15 @@ _product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=
 _backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
 
 
+def pays(rows: int, columns: int, terms: int, *, turn_B: bool) -> bool:
+    """Whether a product is large enough for this. A BLAS is slow with a small B that has to be transposed, and
+    fast with few rows or columns."""
+    work = rows * columns * terms
+    if rows < FEW or columns < PANEL:
+        return work > 8 * _SMALL
+    return work > (_SMALL if turn_B else 4 * _SMALL)
+
+
 def slices_of(rows: int) -> int:
     """How many slices, whatever the number of threads: sums over a slice are the same then. Two threads or four
     have equal shares, where a fifth slice would keep one of them from its end."""
@@ -74,8 +83,7 @@ def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     """A B, either transposed where it is said."""
     terms, rows = A.shape if turn_A else A.shape[::-1]
     columns = B.shape[0] if turn_B else B.shape[1]
-    work = rows * columns * terms
-    if work <= _SMALL:
+    if not pays(rows, columns, terms, turn_B=turn_B):
         return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
@@ -83,7 +91,7 @@ def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     if turn_B or not reads_as_it_lies(1, columns):
         in_blocks(_turned_product if turn_B else _plain_product, A, B, C, columns=columns, turn_A=turn_A)
     else:
-        _product(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=work)
+        _product(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=rows * columns * terms)
     return C
 
 
@@ -97,7 +105,7 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if not (X.size and b.size):
+    if not pays(len(X), *W.shape, turn_B=True):
         Y = np.matmul(X, W.T)
         Y += b
         return Y
@@ -110,14 +118,13 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dW = multiply(dY, True, X, False)
     if not wants_dX:
         return None, dW, dY.sum(axis=0)
-    work = len(X) * W.size
-    if work <= _SMALL:
+    if not pays(len(X), *W.shape[::-1], turn_B=False):
         return np.matmul(dY, W), dW, dY.sum(axis=0)
     if not reads_as_it_lies(*W.shape):
         return multiply(dY, False, W, False), dW, dY.sum(axis=0)
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
-    _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=work)
+    _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
     return dX, dW, added(db, dY.shape[1])
 
 

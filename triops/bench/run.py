@@ -15,7 +15,6 @@ from typing import Any
 import triops
 from triops.bench.cases.case import tolerance_in
 from triops.bench.ceilings import Ceilings, best_of
-from triops.bench.interrupt import Interrupt
 from triops.bench.machine import cpu_times, load_average
 from triops.bench.process import WorkerDied, WorkerProcess
 from triops.bench.results import Ahead, Row, Run, Target, TurnTimes
@@ -83,19 +82,17 @@ def run(settings: Settings, plan: Plan, progress: Progress, ahead: Ahead = _NOTH
     done = 0
     interrupted = False
     try:
-        with Interrupt() as interrupt:
-            for turn in range(settings.pace.turns):
-                if turn % (settings.pace.turns // settings.processes) == 0:
-                    for contestant in contestants:
-                        progress(f"loading {contestant.target.where}", done, total)
-                        contestant.start_afresh()
-                for number, job in enumerate(jobs):
-                    # Back and forth, so that none always comes after the same other one.
-                    for contestant in contestants[:: -1 if turn % 2 else 1]:
-                        progress(f"{job.case.name} on {contestant.target.where}", done, total)
-                        contestant.take_turn(number)
-                        interrupt.check()
-                        done += 1
+        for turn in range(settings.pace.turns):
+            if turn % (settings.pace.turns // settings.processes) == 0:
+                for contestant in contestants:
+                    progress(f"loading {contestant.target.where}", done, total)
+                    contestant.start_afresh()
+            for number, job in enumerate(jobs):
+                # Back and forth, so that none always comes after the same other one.
+                for contestant in contestants[:: -1 if turn % 2 else 1]:
+                    progress(f"{job.case.name} on {contestant.target.where}", done, total)
+                    contestant.take_turn(number)
+                    done += 1
     except KeyboardInterrupt:
         interrupted = True
     finally:

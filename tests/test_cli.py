@@ -187,6 +187,7 @@ def test_a_case_that_fails_is_exit_status_1(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="the shell has SIGINT ignored")
 def test_ctrl_c_prints_and_writes_what_is_done(tmp_path: Path) -> None:
     need(*MEASURED)
     path = tmp_path / "run.json"

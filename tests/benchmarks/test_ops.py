@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -20,24 +17,12 @@ from benchmarks.ops.ceilings import Ceilings
 from benchmarks.ops.measure import QUICK, Row, measure
 from benchmarks.ops.peers import OURS, Peer
 from benchmarks.ops.table import means, print_rows
+from tests.benchmarks.command import benchmarks
 from triops import get_ops
 from triops.bench.cases.arrays import compare_arrays
 
-ROOT = Path(__file__).parents[2]
 CEILINGS = Ceilings({2**20: 1e10, 2**24: 5e9}, 1e11)
 RELU = next(case for case in CASES if case.name == "relu")
-
-
-def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def wrong_peer(name: str, factor: float) -> Peer:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -19,9 +16,9 @@ from rich.console import Console
 from benchmarks.tagger.parts import PRODUCTS, Profile
 from benchmarks.tagger.table import print_profiles
 from benchmarks.tagger.text import Batch, equal_batches, read_text, varied_batches
+from tests.benchmarks.command import benchmarks
 from tests.models.samples import ops_or_skip
 
-ROOT = Path(__file__).parents[2]
 KINDS = {"NOUN": ("cats", "dogs", "trees"), "VERB": ("run", "stand"), "DET": ("the", "all")}
 
 
@@ -39,23 +36,11 @@ def treebank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-
-
 @pytest.mark.slow  # several programs of a whole tagger are compiled
 def test_a_run(treebank: Path) -> None:
     ops_or_skip("jax")
     file = treebank / "found.json"
-    done = benchmarks("tagger", "--batches", "8", "--json", str(file))
+    done = benchmarks("tagger", "--batches", "8", "--json", str(file), timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())
     ways = [(row["backend"], row["how"]) for row in found["rows"]]
@@ -77,7 +62,7 @@ def test_a_run(treebank: Path) -> None:
 def test_batches_of_all_lengths(treebank: Path) -> None:
     ops_or_skip("jax")
     file = treebank / "found.json"
-    done = benchmarks("varied", "--batches", "12", "--json", str(file))
+    done = benchmarks("varied", "--batches", "12", "--json", str(file), timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())
     varied, fixed = found["rows"]
@@ -87,15 +72,9 @@ def test_batches_of_all_lengths(treebank: Path) -> None:
     assert found["ratio"] == pytest.approx(varied["words_a_second"] / fixed["words_a_second"])
 
 
-def test_wrong_input(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "varied"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "TRIOPS_DATA": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIOPS_DATA", str(tmp_path))
+    done = benchmarks("varied")
     assert done.returncode == 2
     assert "set TRIOPS_DATA to the folder of en_ewt-train.conllu.gz" in " ".join(done.stderr.split())
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from io import StringIO
@@ -25,21 +22,9 @@ from benchmarks.train.table import means, print_rows
 from benchmarks.train.task import Task
 from benchmarks.train.tasks import TASKS
 from benchmarks.train.with_layers import triops_trainer
+from tests.benchmarks.command import benchmarks
 
-ROOT = Path(__file__).parents[2]
 CEILINGS = Ceilings({2**20: 1e10, 2**24: 5e9}, 1e11)
-
-
-def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def ours(task: Task, problem: Any) -> Any:

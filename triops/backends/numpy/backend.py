@@ -25,7 +25,7 @@ _COMPILED_DTYPES = frozenset(map(np.dtype, ("float32", "uint32", "int64", "uint6
 
 
 class NumpyBackend(Backend):
-    """NumPy arrays; matrix products go to NumPy's BLAS."""
+    """NumPy arrays, with kernels that Numba compiles where it is installed."""
 
     name: ClassVar[str] = "numpy"
     # A reduction to a single value gives a NumPy scalar, which is an array of rank 0 to every op.

@@ -70,17 +70,11 @@ def turn(X: Any, first: int, step: int, rows: int, columns: int, scale: Any, tur
 @called
 def turned_panels(B: Any, first: int, end: int) -> Any:
     """The panels of Bᵀ, for some rows of B: (N/`PANEL` rounded up, K, `PANEL`). B: (N, K)."""
-    inner = B.shape[1]
-    even = inner // PANEL * PANEL
-    panels = np.empty((in_panels(end - first), inner, PANEL), np.float32)
+    terms, entries = B.shape[1], B.reshape(-1)
+    panels = np.empty((in_panels(end - first), terms, PANEL), np.float32)
     for p in range(panels.shape[0]):
-        start, panel = first + PANEL * p, panels[p]
-        rows = min(PANEL, end - start)
-        for k in range(0, even, PANEL):
-            _turn(B.ctypes.data + 4 * (start * inner + k), inner, rows, panel.ctypes.data + 4 * PANEL * k, PANEL)
-        for k in range(even, inner):
-            for i in range(rows):
-                panel[k, i] = B[start + i, k]
+        start = first + PANEL * p
+        turn(entries, start * terms, terms, min(PANEL, end - start), terms, F(1), panels[p])
     return panels
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from triops.backends.compiler import Compiler
@@ -13,6 +14,8 @@ from triops.errors import BackendUnavailable
 from triops.types import Array, DType, Shape
 
 __all__ = ["FLOAT_NAMES", "Backend", "Device", "each"]
+
+Arrays = tuple[Any, ...]
 
 FLOAT_NAMES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
@@ -130,14 +133,31 @@ class Backend(ABC):
         """What makes programs of whole passes over a model, where there is such a thing."""
         return None
 
-    def scan(self, step: Callable[..., Any], carry: Any, xs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        """`carry, ys = step(carry, x)` for each x along the first dimension of the arrays in xs, which is 1 or
-        more; the last carry, and the ys as arrays."""
-        collected = []
-        for t in range(len(xs[0])):
-            carry, ys = step(carry, _at(xs, t))
-            collected.append(ys)
-        return carry, tuple(self.xp.stack(arrays) for arrays in zip(*collected, strict=True))
+    def scan(
+        self,
+        step: Callable[[Arrays, Arrays], tuple[Arrays, Arrays]],
+        carry: Arrays,
+        xs: Arrays,
+        sizes: Any,
+        backwards: bool = False,
+    ) -> tuple[Arrays, Arrays]:
+        """`carry, ys = step(carry, xs)` at each step t from the first to the last, or backwards, with the sizes[t]
+        rows of the xs that come after those of the steps before, and the first sizes[t] rows of the carry; its
+        other rows stay. Returns the last carry, and the ys as rows like those of the xs.
+
+        carry: (N, ...). xs: (T, ...), T at least 1. sizes: (L,), falling, from N on, adding up to T.
+        """
+        ends = self.to_numpy(sizes).cumsum().tolist()
+        rows = [slice(start, end) for start, end in pairwise((0, *ends))]
+        results: Arrays = ()
+        for of_step in reversed(rows) if backwards else rows:
+            count = of_step.stop - of_step.start
+            after, ys = step(tuple(each[:count] for each in carry), tuple(x[of_step] for x in xs))
+            carry = tuple(self.xp.concatenate((new, old[count:])) for new, old in zip(after, carry, strict=True))
+            results = results or tuple(self.xp.empty((len(xs[0]), *y.shape[1:]), y.dtype) for y in ys)
+            for result, y in zip(results, ys, strict=True):
+                result[of_step] = y
+        return carry, results
 
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
@@ -168,7 +188,3 @@ def each(kernel: Callable[..., Any]) -> Callable[..., Any]:
         return tuple(map(list, zip(*results, strict=True)))
 
     return call
-
-
-def _at(tree: Any, t: int) -> Any:
-    return tuple(_at(item, t) for item in tree) if isinstance(tree, tuple) else tree[t]

@@ -14,6 +14,7 @@ from jaxlib.version import __version__ as jaxlib_version
 from triops.backends.backend import Backend, Device, each
 from triops.backends.compiler import Compiler
 from triops.backends.host import as_host_array
+from triops.backends.jax.scan import scan
 from triops.backends.malloc import keep_freed_memory
 from triops.errors import BackendUnavailable
 from triops.ragged import Padded, Ragged
@@ -57,7 +58,7 @@ class JaxBackend(Backend):
     name: ClassVar[str] = "jax"
     immutable: ClassVar[bool] = True
     xp = jnp
-    scan = staticmethod(jax.lax.scan)
+    scan = staticmethod(scan)
 
     def __init__(self, device: Device) -> None:
         super().__init__(device)

@@ -103,19 +103,23 @@ class CategoricalCrossentropy(Loss):
         return (probabilities - target) * counted / N, loss / N
 
     def _is_a_label_each(self, ops: Ops, truths: Any) -> bool:
-        """Whether truths are the classes' numbers, and all of them can be seen to be there."""
+        """Whether truths are the classes' numbers, and none is missing."""
         plain = self.missing_value is None and not self.label_smoothing and ops.backend.is_array(truths)
-        return plain and truths.ndim == 1 and ops.can_look(truths)
+        return plain and truths.ndim == 1
 
     def _of_labels(self, ops: Ops, guesses: Floats2d, labels: Any) -> tuple[Floats2d, Any]:
         self._check_count(guesses, labels)
         ops.check_owner(self._name, "truths", labels)
         self._check_labels(ops, labels, guesses.shape[1])
-        xp, N = ops.xp, self._divisor(guesses)
+        xp, N, counted = ops.xp, self._divisor(guesses), self._counted(ops, guesses)
         one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
-        guessed = (guesses * one_hot).sum(axis=1)
-        loss = -xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)).sum()
-        return (guesses - one_hot) / N, loss / N
+        guessed = (guesses * one_hot).sum(axis=1, keepdims=True)
+        if not ops.can_look(labels):
+            counted = counted * _fitting(ops, labels, guesses)
+        logs, d_logits = xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)), guesses - one_hot
+        if not isinstance(counted, int):
+            logs, d_logits = logs * counted, d_logits * counted
+        return d_logits / N, -logs.sum() / N
 
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         most = 2**31 - 1 if classes is None else classes
@@ -138,9 +142,7 @@ class CategoricalCrossentropy(Loss):
         else:
             labels, refuted = self._label_list(ops, truths, guesses.shape[1])
         one_hot = _one_hot(ops, labels, guesses)
-        # Where nobody could look, a label out of range shows as a NaN in the loss.
-        fits = ops.xp.where((labels >= 0) & (labels < guesses.shape[1]), 1.0, math.nan)
-        known = ops.xp.where(labels == _MISSING, 0.0, fits)[:, None].astype(guesses.dtype)
+        known = ops.xp.where((labels == _MISSING)[:, None], 0, _fitting(ops, labels, guesses))
         if self.label_smoothing:
             off = self.label_smoothing / max(guesses.shape[1] - 1, 1)
             share = ops.asarray([off, 1.0 - self.label_smoothing - off], dtype=guesses.dtype)
@@ -295,6 +297,12 @@ def _as_one(ops: Ops) -> Any:
         return CategoricalCrossentropy(**dict(settings))._computed(ops, guesses, labels)
 
     return ops.backend.bind(computed)
+
+
+def _fitting(ops: Ops, labels: Any, guesses: Floats2d) -> Any:
+    """(N, 1), 1 for labels that are classes: where nobody could look, another one shows as a NaN in the loss."""
+    fits = (labels >= 0) & (labels < guesses.shape[1])
+    return ops.xp.where(fits, 1.0, math.nan)[:, None].astype(guesses.dtype)
 
 
 def _one_hot(ops: Ops, labels: Any, guesses: Floats2d) -> Any:

@@ -1,8 +1,8 @@
-"""Recurrent networks. Rows that are packed by step are spread to (step, sequence), with a mask of where there is
-a row; a scan goes through the steps; what comes out is packed again.
+"""Recurrent networks over rows that are packed by step.
 
-The scan is the backend's own: `scan(step, carry, xs)` calls `carry, ys = step(carry, x)` for each x along the
-first dimension of the arrays in xs, and returns the last carry and the ys as arrays.
+The scan is the backend's own: `scan(step, carry, xs, sizes, backwards)` calls `carry, ys = step(carry, xs)` with
+the rows of each step, and returns the last carry and the ys as the rows lie. It does what depends on the step
+before, and nothing else.
 """
 
 from __future__ import annotations
@@ -65,11 +65,13 @@ def backprop_gru(
 
 class _Cell(NamedTuple):
     """One step. `forward(xp, a, u, before)` takes the products with the input and with the hidden state, and the
-    states before; it returns the new states and the gates. `backward(xp, d_states, gates, before, after)` returns
-    the gradients of a and of u, and those of the states before but for what comes through u."""
+    states before; it returns the new states and the gates. `needed(xp, before, after)` is what its gradient needs
+    of the states, for all rows at once. `backward(xp, d_states, gates, *needed)` returns the gradients of a and
+    of u, and those of the states before but for what comes through u."""
 
     gates: int
     forward: Callable[..., Any]
+    needed: Callable[..., Any]
     backward: Callable[..., Any]
 
 
@@ -81,12 +83,15 @@ def _lstm_step(xp: Any, a: Any, u: Any, before: Any) -> Any:
     return (o * xp.tanh(c), c), xp.stack((f, i, o, g), axis=1)
 
 
-def _backprop_lstm_step(xp: Any, d_states: Any, gates: Any, before: Any, after: Any) -> Any:
+def _of_cells(xp: Any, before: Any, after: Any) -> Any:
+    return before[1], xp.tanh(after[1])
+
+
+def _backprop_lstm_step(xp: Any, d_states: Any, gates: Any, c: Any, t: Any) -> Any:
     dh, dc = d_states
     f, i, o, g = (gates[:, k] for k in range(4))
-    t = xp.tanh(after[1])
     dc = dc + dh * o * (1 - t * t)
-    df, di, do, dg = dc * before[1], dc * g, dh * t, dc * i
+    df, di, do, dg = dc * c, dc * g, dh * t, dc * i
     da = xp.stack((df * f * (1 - f), di * i * (1 - i), do * o * (1 - o), dg * (1 - g * g)), axis=1)
     return da, da, (xp.zeros_like(dh), dc * f)
 
@@ -97,17 +102,17 @@ def _gru_step(xp: Any, a: Any, u: Any, before: Any) -> Any:
     return ((1 - z) * n + z * before[0],), xp.stack((r, z, n, u[:, 2]), axis=1)
 
 
-def _backprop_gru_step(xp: Any, d_states: Any, gates: Any, before: Any, after: Any) -> Any:
+def _backprop_gru_step(xp: Any, d_states: Any, gates: Any, h: Any) -> Any:
     (dh,) = d_states
     r, z, n, un = (gates[:, k] for k in range(4))
     dn = dh * (1 - z) * (1 - n * n)
     dr = dn * un * r * (1 - r)
-    dz = dh * (before[0] - n) * z * (1 - z)
+    dz = dh * (h - n) * z * (1 - z)
     return xp.stack((dr, dz, dn), axis=1), xp.stack((dr, dz, dn * r), axis=1), (dh * z,)
 
 
-_LSTM = _Cell(4, _lstm_step, _backprop_lstm_step)
-_GRU = _Cell(3, _gru_step, _backprop_gru_step)
+_LSTM = _Cell(4, _lstm_step, _of_cells, _backprop_lstm_step)
+_GRU = _Cell(3, _gru_step, lambda xp, before, after: before, _backprop_gru_step)
 
 
 def _forward(
@@ -122,27 +127,24 @@ def _forward(
         return tuple(xp.zeros(shape, dtype) for shape in (hidden, gates, *(hidden for _ in starts[1:])))
     params, X = params.astype(wide), X.astype(wide)
     starts = [start.astype(wide) for start in starts]
-    layout = _Layout(xp, size_at_t, sequences, T)
+    sizes = size_at_t.astype("int32")
     weights = _weights(params, cell.gates, starts[0].shape, X.shape[1])
     layers = []
     for i in range(depth):
         directions = []
         for d in range(dirs):
             Wx, bx, Wh, bh = next(weights)
-            inputs = (xp.matmul(X, Wx.T) + bx).reshape(T, cell.gates, nO)
-            rows, there = layout.turned(layout.spread(inputs), d), layout.turned(layout.there, d)
 
             def step(before: Any, xs: Any, Wh: Any = Wh, bh: Any = bh) -> Any:
-                a, here = xs
+                (a,) = xs
                 u = (xp.matmul(before[0], Wh.T) + bh).reshape(a.shape)
                 after, gates = cell.forward(xp, a, u, before)
-                kept = tuple(xp.where(here[:, None], new, old) for new, old in zip(after, before, strict=True))
-                return kept, (after[0], gates, *after[1:])
+                return after, (after[0], gates, *after[1:])
 
+            inputs = (xp.matmul(X, Wx.T) + bx).reshape(T, cell.gates, nO)
             carry = tuple(xp.broadcast_to(start[i, d], (sequences, nO)) for start in starts)
-            saved = scan(step, carry, (rows, there))[1]
-            directions.append([layout.turned(array, d) for array in saved])
-        layers.append([layout.packed(xp.stack(arrays, axis=2)) for arrays in zip(*directions, strict=True)])
+            directions.append(scan(step, carry, (inputs,), sizes, backwards=d == 1)[1])
+        layers.append([xp.stack(arrays, axis=1) for arrays in zip(*directions, strict=True)])
         X = layers[-1][0].reshape(T, dirs * nO)
     return tuple(xp.stack(arrays).astype(dtype) for arrays in zip(*layers, strict=True))
 
@@ -159,75 +161,55 @@ def _backward(
         return tuple(xp.zeros(array.shape, dtype) for array in (X, params, *starts))
     dY, params, X = dY.astype(wide), params.astype(wide), X.astype(wide)
     saved, starts = [array.astype(wide) for array in saved], [start.astype(wide) for start in starts]
-    layout = _Layout(xp, size_at_t, sequences, T)
+    sizes = size_at_t.astype("int32")
+    earlier = _earlier(xp, sizes, T)
     weights = list(_weights(params, cell.gates, starts[0].shape, X.shape[1]))
     d_weights: list[Any] = []
     d_starts: list[Any] = []
     for i in reversed(range(depth)):
         below = X if i == 0 else saved[0][i - 1].reshape(T, dirs * nO)
-        dY, above = xp.zeros_like(below), layout.spread(dY.reshape(T, dirs, nO))
-        spread = [layout.spread(array[i]) for array in saved]
+        dY, above = xp.zeros_like(below), dY.reshape(T, dirs, nO)
         for d in reversed(range(dirs)):
             Wx, _, Wh, _ = weights[i * dirs + d]
-            there = layout.turned(layout.there, d)
-            hidden, gates, *others = (layout.turned(array[:, :, d], d) for array in spread)
+            hidden, gates, *others = (array[i][:, d] for array in saved)
             after = (hidden, *others)
-            before = tuple(_before(xp, a, there, start[i, d]) for a, start in zip(after, starts, strict=True))
-            d_hidden = layout.turned(above[:, :, d], d)
+            row, is_first = earlier[d]
+            before = tuple(
+                xp.where(is_first, start[i, d], each[row]) for each, start in zip(after, starts, strict=True)
+            )
 
             def step(d_after: Any, xs: Any, Wh: Any = Wh) -> Any:
-                dh, gates, here, before, after = xs
-                da, du, d_before = cell.backward(xp, (d_after[0] + dh, *d_after[1:]), gates, before, after)
-                through = xp.matmul(du.reshape(du.shape[0], -1), Wh)
-                d_before = (d_before[0] + through, *d_before[1:])
-                kept = tuple(
-                    xp.where(here[:, None], new, old) for new, old in zip(d_before, d_after, strict=True)
-                )
-                return kept, (da,) if du is da else (da, du)
+                dh, *kept = xs
+                da, du, d_before = cell.backward(xp, (d_after[0] + dh, *d_after[1:]), *kept)
+                through = xp.matmul(du.reshape(-1, cell.gates * nO), Wh)
+                return (d_before[0] + through, *d_before[1:]), (da,) if du is da else (da, du)
 
             carry = tuple(xp.zeros((sequences, nO), dtype=wide) for _ in starts)
-            xs = tuple(_flipped(array) for array in (d_hidden, gates, there))
-            xs = (*xs, tuple(map(_flipped, before)), tuple(map(_flipped, after)))
-            d_start, slopes = scan(step, carry, xs)
-            da, *rest = (layout.packed(layout.turned(_flipped(array), d)).reshape(T, -1) for array in slopes)
+            xs = (above[:, d], gates, *cell.needed(xp, before, after))
+            d_start, d_products = scan(step, carry, xs, sizes, backwards=d == 0)
+            da, *rest = (array.reshape(T, cell.gates * nO) for array in d_products)
             du = rest[0] if rest else da
-            previous = layout.packed(layout.turned(before[0], d))
-            gradients = (xp.matmul(da.T, below), da.sum(axis=0), xp.matmul(du.T, previous), du.sum(axis=0))
+            gradients = (xp.matmul(da.T, below), da.sum(axis=0), xp.matmul(du.T, before[0]), du.sum(axis=0))
             d_weights = [*(gradient.reshape(-1) for gradient in gradients), *d_weights]
             d_starts = [[array.sum(axis=0) for array in d_start], *d_starts]
             dY = dY + xp.matmul(da, Wx)
     shape = starts[0].shape
-    totals = tuple(xp.stack(arrays).reshape(shape) for arrays in zip(*d_starts, strict=True))
+    totals = tuple(xp.concatenate(arrays).reshape(shape) for arrays in zip(*d_starts, strict=True))
     return tuple(array.astype(dtype) for array in (dY, xp.concatenate(d_weights), *totals))
 
 
-class _Layout:
-    """Where a row is, packed and spread."""
-
-    def __init__(self, xp: Any, size_at_t: Any, sequences: int, rows: int) -> None:
-        self._xp = xp
-        sizes = size_at_t.astype("int32")
-        ends = xp.cumsum(sizes, dtype="int32")
-        numbers, n = xp.arange(rows, dtype="int32"), xp.arange(sequences, dtype="int32")
-        self.there = n < sizes[:, None]
-        # Unsigned, so that nobody has to ask which indices count from the end.
-        self._spread = xp.clip((ends - sizes)[:, None] + n, 0, rows - 1).astype("uint32")
-        step = xp.clip(xp.searchsorted(ends, numbers, side="right"), 0, sizes.shape[0] - 1).astype("int32")
-        self._packed = xp.clip(
-            step * sequences + numbers - (ends - sizes)[step], 0, sizes.shape[0] * sequences - 1
-        ).astype("uint32")
-
-    def spread(self, rows: Any) -> Any:
-        """(T, ...) as (L, N, ...); entries without a row hold that of another."""
-        return rows[self._spread]
-
-    def packed(self, steps: Any) -> Any:
-        """(L, N, ...) as (T, ...)."""
-        return steps.reshape(-1, *steps.shape[2:])[self._packed]
-
-    def turned(self, steps: Any, direction: int) -> Any:
-        """In the order of the direction, and back."""
-        return _flipped(steps) if direction else steps
+def _earlier(xp: Any, sizes: Any, rows: int) -> list[tuple[Any, Any]]:
+    """For a direction that begins with the first rows, and for one that begins with the last: (T,) the row whose
+    step came before that of each row, and (T, 1) whether there was none."""
+    ends = xp.cumsum(sizes, dtype="int32")
+    numbers = xp.arange(rows, dtype="int32")
+    step = xp.clip(xp.searchsorted(ends, numbers, side="right"), 0, len(sizes) - 1).astype("int32")
+    sequence = numbers - (ends - sizes)[step]
+    are_longer = sequence < xp.concatenate((sizes[1:], sizes[:1] * 0))[step]
+    # Unsigned, so that nobody has to ask which indices count from the end.
+    up = xp.where(step > 0, numbers - sizes[xp.maximum(step - 1, 0)], 0).astype("uint32")
+    down = xp.where(are_longer, numbers + sizes[step], 0).astype("uint32")
+    return [(up, (step == 0)[:, None]), (down, ~are_longer[:, None])]
 
 
 def _weights(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterator[tuple[Any, ...]]:
@@ -245,15 +227,5 @@ def _weights(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterat
             yield tuple(pieces)
 
 
-def _before(xp: Any, states: Any, there: Any, start: Any) -> Any:
-    """The state that each step began with: that of the step before, the start where there was none."""
-    earlier = xp.where(there[:-1, :, None], states[:-1], start)
-    return xp.concatenate((xp.broadcast_to(start, (1, *states.shape[1:])), earlier))
-
-
 def _top(Y: Any) -> Any:
     return Y[-1].reshape(Y.shape[1], Y.shape[2] * Y.shape[3])
-
-
-def _flipped(steps: Any) -> Any:
-    return steps[::-1]

@@ -141,9 +141,9 @@ class Backend(ABC):
         sizes: Any,
         backwards: bool = False,
     ) -> tuple[Arrays, Arrays]:
-        """`carry, ys = step(carry, xs)` at each step t from the first to the last, or backwards, with the sizes[t]
-        rows of the xs that come after those of the steps before, and the first sizes[t] rows of the carry; its
-        other rows stay. Returns the last carry, and the ys as rows like those of the xs.
+        """`carry, ys = step(carry, xs)` at each step t from the first to the last, or backwards, with the rows of
+        the xs that are the step's, sizes[t] after those of the steps before, and the first sizes[t] rows of the
+        carry; its other rows stay. Returns the last carry, and the ys as rows like those of the xs.
 
         carry: (N, ...). xs: (T, ...), T at least 1. sizes: (L,), falling, from N on, adding up to T.
         """

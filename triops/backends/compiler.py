@@ -31,9 +31,9 @@ class Compiler(ABC):
     values are not known yet."""
 
     @abstractmethod
-    def program(self, function: Function, arrays: Sequence[Any], donated: int = 0) -> Program:
-        """The function for arrays like these. It may consume the first `donated` ones, whose shapes and dtypes
-        its first results have, but for those that are held elsewhere."""
+    def program(self, function: Function, arrays: Sequence[Any], donated: range = range(0)) -> Program:
+        """The function for arrays like these. It may consume those at the places `donated`, whose shapes and
+        dtypes the results there have, but for those that are held elsewhere."""
 
     @abstractmethod
     def two_programs(self, function: TwoWay, arrays: Sequence[Any]) -> tuple[Program, Program, int]:
@@ -62,13 +62,13 @@ class AcrossDevices(ABC):
 
     @abstractmethod
     def whole(
-        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+        self, function: Function, arrays: Sequence[Any], donated: range, axes: Sequence[int | None]
     ) -> Program:
         """The function as `Compiler.program` has it, of the whole arrays: what it means does not change."""
 
     @abstractmethod
     def apart(
-        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+        self, function: Function, arrays: Sequence[Any], donated: range, axes: Sequence[int | None]
     ) -> Program:
         """The function of each device's own part. Its results must be the same on all."""
 

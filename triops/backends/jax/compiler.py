@@ -32,11 +32,11 @@ _REASONS = {
 class _Traced(Program):
     """A compiled program of arrays on one device."""
 
-    def __init__(self, function: Callable[..., Any], arrays: Sequence[Any], donated: int) -> None:
+    def __init__(self, function: Callable[..., Any], arrays: Sequence[Any], donated: range) -> None:
         self._wide = has_float64(arrays)
         self._more = _always_ready(arrays)
         with precision(self._wide):
-            jitted = jax.jit(partial(_with_more, function, len(arrays)), donate_argnums=tuple(range(donated)))
+            jitted = jax.jit(partial(_with_more, function, len(arrays)), donate_argnums=tuple(donated))
             traced = jitted.trace(*map(standing_for, [*arrays, *self._more]))
             self.constants = traced.jaxpr.consts
             lowered = traced.lower()
@@ -45,24 +45,27 @@ class _Traced(Program):
         self._donated = donated
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
-        for i in range(self._donated):
+        for i in self._donated:
             if getrefcount(arrays[i]) > _HELD:
                 arrays[i] = jnp.copy(arrays[i])
         with precision(True) if self._wide else _as_it_is:
-            results: Sequence[Any] = self._compiled(*arrays, *self._more)
-        return results[: len(results) - len(self._more)]
+            results: list[Any] = self._compiled(*arrays, *self._more)
+        del results[len(results) - len(self._more) :]
+        return results
 
 
 class JaxCompiler(Compiler):
     """XLA."""
 
-    def program(self, function: Function, arrays: Sequence[Any], donated: int = 0) -> Program:
+    def program(self, function: Function, arrays: Sequence[Any], donated: range = range(0)) -> Program:
         return _Traced(lambda *given: tuple(function(list(given))), arrays, donated)
 
     def two_programs(self, function: TwoWay, arrays: Sequence[Any]) -> tuple[Program, Program, int]:
         way_back = _WayBack()
-        forward = _Traced(lambda *given: way_back.prepare(function, list(given)), arrays, 0)
-        backward = _Traced(way_back.run, [*arrays, *way_back.outputs, *way_back.inside, *way_back.gradients], 0)
+        forward = _Traced(lambda *given: way_back.prepare(function, list(given)), arrays, range(0))
+        backward = _Traced(
+            way_back.run, [*arrays, *way_back.outputs, *way_back.inside, *way_back.gradients], range(0)
+        )
         return forward, backward, len(way_back.inside)
 
     def across(self, devices: Sequence[Device]) -> AcrossDevices:
@@ -119,8 +122,8 @@ def _always_ready(arrays: Sequence[Any]) -> list[Any]:
     return [jax.device_put(numpy.zeros((), "int32"), devices[0])]
 
 
-def _with_more(function: Callable[..., Any], count: int, *given: Any) -> tuple[Any, ...]:
-    return *function(*given[:count]), *(number + 1 for number in given[count:])
+def _with_more(function: Callable[..., Any], count: int, *given: Any) -> list[Any]:
+    return [*function(*given[:count]), *(number + 1 for number in given[count:])]
 
 
 def _like(array: Any) -> Any:

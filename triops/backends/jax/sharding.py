@@ -39,7 +39,7 @@ class JaxAcrossDevices(AcrossDevices):
         return NamedSharding(self.mesh, _spec(axis))
 
     def whole(
-        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+        self, function: Function, arrays: Sequence[Any], donated: range, axes: Sequence[int | None]
     ) -> Program:
         first = len(arrays) - len(axes)
         # XLA takes no uneven parts from outside, but makes them by itself.
@@ -59,7 +59,7 @@ class JaxAcrossDevices(AcrossDevices):
         return _OnAll(self, run, arrays, donated, outside)
 
     def apart(
-        self, function: Function, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+        self, function: Function, arrays: Sequence[Any], donated: range, axes: Sequence[int | None]
     ) -> Program:
         specs = tuple(map(_spec, [*[None] * (len(arrays) - len(axes)), *axes]))
         run = jax.shard_map(
@@ -84,14 +84,19 @@ class _OnAll(Program):
     """A program whose results lie whole on each device; it takes and gives those of the first device."""
 
     def __init__(
-        self, across: JaxAcrossDevices, run: Any, arrays: Sequence[Any], donated: int, axes: Sequence[int | None]
+        self,
+        across: JaxAcrossDevices,
+        run: Any,
+        arrays: Sequence[Any],
+        donated: range,
+        axes: Sequence[int | None],
     ) -> None:
         self._replicas, self._donated, self._kept = across.replicas, donated, len(arrays) - len(axes)
         self._parts = list(map(across.divided, axes))
         self._wide = has_float64(arrays)
         placed = [*map(self._replicas.whole, arrays[: self._kept]), *self._divide(arrays)]
         with precision(self._wide):
-            compiled = jax.jit(run, donate_argnums=tuple(range(donated)), out_shardings=across.divided(None))
+            compiled = jax.jit(run, donate_argnums=tuple(donated), out_shardings=across.divided(None))
             traced = compiled.trace(*map(standing_for, placed))
             self.constants = traced.jaxpr.consts
             lowered = traced.lower()
@@ -100,7 +105,7 @@ class _OnAll(Program):
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
         placed = [self._replicas.whole(array) for array in arrays[: self._kept]]
-        for i in range(self._donated):
+        for i in self._donated:
             if getrefcount(arrays[i]) > _HELD:
                 placed[i] = jnp.copy(placed[i])
         placed += self._divide(arrays)

@@ -11,7 +11,7 @@ from triops.models.compile.batches import Batch
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.precision import Precision, Scale
-from triops.models.compile.programs import Programs, dropping, parts, rate_of
+from triops.models.compile.programs import Programs, dropping, parts
 from triops.models.compile.update import Before, Group, Numbers, column, grouped, take_tables, traced_update
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
@@ -34,7 +34,6 @@ class _Trained(NamedTuple):
 class _Step(NamedTuple):
     program: Program
     changes: Changes
-    wide: bool
 
 
 class _OthersAreTrained(Exception):
@@ -46,20 +45,33 @@ class _OthersAreTrained(Exception):
 
 
 class FusedStep:
-    """Programs of the whole step, one for each kind of batch."""
+    """Programs of the whole step, one for each kind of batch. keeps_weights: those before it may still be in use,
+    as by a callback that can be called again."""
 
-    def __init__(self, programs: Programs, optimizer: Optimizer, precision: Precision, run: Pass) -> None:
-        self._programs, self._optimizer, self._precision, self._run = programs, optimizer, precision, run
+    def __init__(
+        self,
+        programs: Programs,
+        optimizer: Optimizer,
+        precision: Precision,
+        run: Pass,
+        *,
+        keeps_weights: bool = False,
+    ) -> None:
+        self.optimizer = optimizer
+        self._programs, self._precision, self._run = programs, precision, run
+        self._keeps_weights = keeps_weights
         self._ops = programs.model.ops
         self._numbers = Numbers(optimizer, self._ops)
         self._trained: dict[Settings, _Trained] = {}
         self._latest: dict[Hashable, _Step] = {}
+        self._wide = False  # whether the weights were float64 when it was looked last
 
     def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Make the step; returns the loss."""
-        return self._programs.run(X, truths, lambda settings, batch: self._run_batch(settings, batch, drop))
+        return self._programs.run(X, truths, lambda settings, batch: self.run_batch(settings, batch, drop))
 
-    def _run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
+    def run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
+        """The same, with a batch taken apart."""
         if settings not in self._trained:
             self._trained[settings] = _split(settings, set(settings.keys))
         try:
@@ -69,12 +81,12 @@ class FusedStep:
             return self._step(settings, self._trained[settings], batch, drop)
 
     def _step(self, settings: Settings, trained: _Trained, batch: Batch, drop: float | None) -> Any:
-        optimizer, ops, keys = self._optimizer, self._ops, trained.keys
+        optimizer, ops, keys = self.optimizer, self._ops, trained.keys
         groups = grouped(optimizer, keys)
         scale = self._precision.arrays(ops)
         before = Before(optimizer, keys) if scale else None
         names = take_tables(optimizer, keys, trained.places, ops)
-        named, numbers = self._numbers(groups)
+        named, numbers = self._numbers(groups, drop, self._wide)
         tables = [getattr(optimizer, name) for name in names]
         sums = [(node, name) for node in settings.nodes for name in node._grads]
         given = (
@@ -85,14 +97,14 @@ class FusedStep:
         short = settings, batch.key(longest=True), given
         made = self._latest.get(short)
 
-        def gathered(wide: bool) -> list[Any]:
+        def gathered() -> list[Any]:
             return [
                 *[node._params[name] for node, name in trained.places],
                 *chain.from_iterable([column(table, keys) for table in tables]),
                 *[node._params[name] for node, name in trained.others],
                 *[node._grads[name] for node, name in sums],
                 *settings.states(),
-                rate_of(ops, drop, numbers, wide=wide),
+                numbers,
                 settings.counts(),
                 *scale,
                 *batch.arrays,
@@ -102,17 +114,18 @@ class FusedStep:
         # not fit.
         if made is not None:
             try:
-                results = made.program(gathered(made.wide))
+                results = made.program(gathered())
             except TypeError:
                 made = None
         if made is None:
-            wide = any(node._params[name].dtype.itemsize == 8 for node, name in trained.places[:1])
-            arrays = gathered(wide)
+            self._wide = any(node._params[name].dtype.itemsize == 8 for node, name in trained.places[:1])
+            named, numbers = self._numbers(groups, drop, self._wide)
+            arrays = gathered()
             made = self._programs.get(
                 settings,
                 batch,
                 lambda longest: ("step", batch.key(longest), given, signature(arrays)),
-                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop, wide),
+                lambda: self._make(settings, trained, batch, arrays, names, groups, sums, drop),
             )
             results = made.program(arrays)
             self._latest[short] = made
@@ -143,7 +156,6 @@ class FusedStep:
         groups: Sequence[Group],
         sums: Sequence[tuple[Model, str]],
         drop: float | None,
-        wide: bool,
     ) -> _Step:
         found: list[Changes] = []
         keys = trained.keys
@@ -165,7 +177,7 @@ class FusedStep:
             loss, summed = batch.summed(loss, [gradients[key] for key in keys], changes.arrays)
             columns = parts(tables, *[len(keys)] * len(names))
             updated, after = traced_update(
-                self._optimizer,
+                self.optimizer,
                 self._ops,
                 dict(zip(keys, weights, strict=True)),
                 dict(zip(keys, scale.down(summed), strict=True)),
@@ -181,8 +193,9 @@ class FusedStep:
             new = scale.where_finite(new, [*weights, *tables])
             return [*new, loss, *changes.arrays, *scale.after()]
 
-        program = self._programs.program(batch, function, arrays, donated=(1 + len(names)) * len(keys))
-        return _Step(program, found[0], wide)
+        donated = range(len(keys) if self._keeps_weights else 0, (1 + len(names)) * len(keys))
+        program = self._programs.program(batch, function, arrays, donated)
+        return _Step(program, found[0])
 
 
 def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:

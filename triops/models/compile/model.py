@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -9,6 +10,7 @@ from triops.backends.compiler import Program
 from triops.errors import ArgumentError
 from triops.models.compile.batches import Batch
 from triops.models.compile.eager import Parts, has_untraceable
+from triops.models.compile.finish import FusedUpdates
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.precision import LossScaled, Precision, Scale
@@ -55,6 +57,7 @@ class CompiledModel(LossScaled, Model):
     _settings: dict[str, Any]
     _precision: Precision
     _parts: Parts | None
+    _updates: FusedUpdates
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class CompiledModel(LossScaled, Model):
             _settings=settings,
             _precision=Precision("compile", precision, model.ops),
             _parts=None,
+            _updates=FusedUpdates(model),
         )
         if eager:
             compiled = partial(CompiledModel, fill=fill, precision=precision, root=model)
@@ -81,7 +85,7 @@ class CompiledModel(LossScaled, Model):
 
     def __getattr__(self, name: str) -> Any:
         # `_model` itself is missing while a copy is being made.
-        if name in ("_model", "_programs", "_settings", "_precision", "_parts"):
+        if name in ("_model", "_programs", "_settings", "_precision", "_parts", "_updates"):
             raise AttributeError(name)
         return getattr(self._model, name)
 
@@ -141,6 +145,13 @@ class CompiledModel(LossScaled, Model):
         if (apart := self.parts()) is not None:
             return apart.begin_update(X, drop)
         return self._programs.run(X, None, lambda settings, batch: self._begin(settings, batch, drop))
+
+    def finish_update(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
+        if not self._updates.takes(optimizer):
+            self._model.finish_update(optimizer)
+            return
+        with located(self):
+            self._updates(optimizer)
 
     def _runs_eagerly(self) -> bool:
         if is_traced_now():

@@ -73,7 +73,9 @@ class Programs:
                 self._count(batch.told)
         return made
 
-    def program(self, batch: Batch, function: Function, arrays: Sequence[Any], donated: int = 0) -> Program:
+    def program(
+        self, batch: Batch, function: Function, arrays: Sequence[Any], donated: range = range(0)
+    ) -> Program:
         """A program of a batch, whose arrays are the last, on all the devices that there are."""
         if self._across is None:
             return self.compiler.program(function, arrays, donated)

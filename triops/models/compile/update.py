@@ -4,10 +4,11 @@ own code, and the program takes them in the order in which that code gave them t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple
 
+from triops.models.compile.programs import rate_of
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
 from triops.models.optimizers.schedules import Constant
@@ -25,6 +26,7 @@ __all__ = [
     "traced_update",
 ]
 
+_Taken = tuple[tuple[Any, ...], Any]
 Tables = Mapping[str, Mapping[ParamKey, Any]]
 
 _AHEAD = 32  # updates whose numbers are computed at once
@@ -117,30 +119,36 @@ class Before:
 
 
 class Numbers:
-    """The numbers of an update, computed without arrays. `ops` says which ops took them, and so which program
-    they are for."""
+    """The numbers of an update, computed without arrays."""
 
     def __init__(self, optimizer: Optimizer, ops: Ops) -> None:
-        self._optimizer = optimizer
+        self._optimizer, self._ops = optimizer, ops
         self._dry = _Dry(ops, self._note)
         self._found: list[float] = []
         self._named: list[Any] = []
         self._settings: list[Any] = []
-        self._ahead: dict[int, tuple[tuple[Any, ...], list[float]]] = {}
+        self._ahead: dict[Hashable, _Taken] = {}
 
-    def __call__(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
-        """The ops of the update of these groups, and their numbers."""
+    def __call__(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
+        """Which ops the update of these groups takes, in order, and so which program it needs; and an array of
+        the rate of dropout and their numbers."""
         if len(groups) != 1 or groups[0].fresh or not self._are_constant():
-            return self._computed(groups)
+            named, numbers = self._computed(groups)
+            return named, rate_of(self._ops, drop, numbers, wide=wide)
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
-        if group.step not in self._ahead:
+        found = self._ahead.get((group.step, drop, wide))
+        if found is None:
             # Many at once: after a program nothing of this is in the processor's caches any more.
             before = self._optimizer.updates
             steps = range(group.step, group.step + _AHEAD)
-            self._ahead = {step: self._computed([group._replace(step=step)]) for step in steps}
+            computed = [self._computed([group._replace(step=step)]) for step in steps]
             self._optimizer.updates = before
-        return self._ahead[group.step]
+            arrays = [rate_of(self._ops, drop, numbers, wide=wide) for _, numbers in computed]
+            taken = zip((named for named, _ in computed), self._ops.backend.from_host(arrays), strict=True)
+            self._ahead = {(step, drop, wide): each for step, each in zip(steps, taken, strict=True)}
+            found = self._ahead[group.step, drop, wide]
+        return found
 
     def _are_constant(self) -> bool:
         """Whether the numbers depend on nothing but how many updates there were. What was computed ahead is

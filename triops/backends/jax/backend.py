@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import get_opaque_trace_state
 from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device, each
@@ -48,6 +49,7 @@ for _kind in (Ragged, Padded):
     )
 
 _KINDS = {"gpu": "cuda"}
+_NO_TRACE = get_opaque_trace_state()
 _CONCRETE: type = type(jnp.zeros(()))
 _FLOAT64 = jnp.dtype("float64")
 
@@ -114,6 +116,9 @@ class JaxBackend(Backend):
         return placed
 
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
+        if self.device.kind == "cpu" and get_opaque_trace_state() == _NO_TRACE:
+            # `jnp.zeros` would compile a program for each shape, and take longer each time.
+            return self.from_host([self.host.namespace.zeros(tuple(shape), jnp.dtype(dtype))])[0]
         return jnp.zeros(tuple(shape), dtype=dtype, device=self._jax_device)
 
     def synchronize(self, arrays: tuple[Any, ...]) -> None:

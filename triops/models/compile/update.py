@@ -131,10 +131,9 @@ class Numbers:
 
     def __call__(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
         """Which ops the update of these groups takes, in order, and so which program it needs; and an array of
-        the rate of dropout and their numbers."""
+        the host of the rate of dropout and their numbers."""
         if len(groups) != 1 or groups[0].fresh or not self._are_constant():
-            named, numbers = self._computed(groups)
-            return named, rate_of(self._ops, drop, numbers, wide=wide)
+            return self._taken(groups, drop, wide)
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
         found = self._ahead.get((group.step, drop, wide))
@@ -142,11 +141,10 @@ class Numbers:
             # Many at once: after a program nothing of this is in the processor's caches any more.
             before = self._optimizer.updates
             steps = range(group.step, group.step + _AHEAD)
-            computed = [self._computed([group._replace(step=step)]) for step in steps]
+            self._ahead = {
+                (step, drop, wide): self._taken([group._replace(step=step)], drop, wide) for step in steps
+            }
             self._optimizer.updates = before
-            arrays = [rate_of(self._ops, drop, numbers, wide=wide) for _, numbers in computed]
-            taken = zip((named for named, _ in computed), self._ops.backend.from_host(arrays), strict=True)
-            self._ahead = {(step, drop, wide): each for step, each in zip(steps, taken, strict=True)}
             found = self._ahead[group.step, drop, wide]
         return found
 
@@ -162,7 +160,7 @@ class Numbers:
             self._constant = all(isinstance(each, Constant) for each in optimizer.schedules.values())
         return self._constant
 
-    def _computed(self, groups: Sequence[Group]) -> tuple[tuple[Any, ...], list[float]]:
+    def _taken(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
         optimizer = self._optimizer
         self._found, self._named = [], []
         optimizer.updates = max([optimizer.updates, *(group.step for group in groups)])
@@ -171,7 +169,7 @@ class Numbers:
             optimizer._step(self._dry, {}, {}, [], group.step, optimizer.learn_rate)
             if group.fresh:
                 self._found[-1] = 1.0  # the share of the new weights in their first average
-        return tuple(self._named), self._found
+        return tuple(self._named), rate_of(self._ops, drop, self._found, wide=wide)
 
     def _note(
         self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]

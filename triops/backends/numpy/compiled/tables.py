@@ -62,9 +62,9 @@ def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: 
         ends[row] += ends[row - 1]
     ordered = np.empty(count, np.int64)
     for i in range(count):
-        row = np.uint64(owned[i]) + np.uint64(1)
-        ordered[np.uint64(ends[row])] = bags[i]
-        ends[row] += 1
+        at = np.uint64(owned[i]) + np.uint64(1)
+        ordered[np.uint64(ends[at])] = bags[i]
+        ends[at] += 1
     for row in range(ends.size - 2):
         sum_rows(dY, ordered, ends[row], ends[row + 1], dE, (row << shift) + part)
 

@@ -156,10 +156,11 @@ class Model(InputChecks, Operators):
                 f"to the wrapper of its layers"
             )
         found = {}
-        for node in self.walk():
-            with located(self), located(node):
-                for name, (weights, gradient) in node.gradients_for(optimizer).items():
-                    found[node.id, name] = node, weights, gradient
+        with located(self):
+            for node in self.walk():
+                with located(node):
+                    for name, (weights, gradient) in node.gradients_for(optimizer).items():
+                        found[node.id, name] = node, weights, gradient
         if hasattr(optimizer, "update_all"):
             updated = optimizer.update_all({key: (W, dW) for key, (_, W, dW) in found.items()})
         else:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from triops.errors import ShapeError
-from triops.ops import ops_of
+from triops.ops import Ops, ops_of
+from triops.ops.base import is_float
 from triops.ragged import Joined, Padded, Ragged
 
 __all__ = [
-    "TREES", "add_gradients", "described", "leaves", "map_arrays", "places_differ", "places_of", "sample_array",
+    "TREES", "add_arrays", "add_gradients", "described", "leaves", "map_arrays", "places_differ", "places_of",
+    "sample_array",
 ]  # fmt: skip
 
 # What arrays are in; anything else is an array, or nothing that has any.
@@ -41,7 +44,12 @@ def map_arrays(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     return replace(first, data=map_arrays(function, first.data, *(other.data for other in others)))
 
 
-def add_gradients(dX: Any, other: Any) -> Any:
+def add_arrays(ops: Ops, x: Any, y: Any) -> Any:
+    """x + y, of one shape. In half precision they may be of two dtypes."""
+    return ops.add(x, y) if x.dtype == y.dtype and is_float(x.dtype) else x + y
+
+
+def add_gradients(ops: Ops, dX: Any, other: Any) -> Any:
     """dX + other, where None is the gradient of what has none, such as integer ids."""
     if dX is None or other is None:
         return other if dX is None else dX
@@ -51,8 +59,8 @@ def add_gradients(dX: Any, other: Any) -> Any:
         and isinstance(other, list | tuple)
         and len(dX) == len(other)
     ):
-        return type(dX)(add_gradients(a, b) for a, b in zip(dX, other, strict=True))
-    return map_arrays(lambda a, b: a + b, dX, other)
+        return type(dX)(add_gradients(ops, a, b) for a, b in zip(dX, other, strict=True))
+    return map_arrays(partial(add_arrays, ops), dX, other)
 
 
 def leaves(tree: Any) -> list[Any]:

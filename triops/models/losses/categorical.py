@@ -111,11 +111,9 @@ class CategoricalCrossentropy(Loss):
         self._check_count(guesses, labels)
         ops.check_owner(self._name, "truths", labels)
         self._check_labels(ops, labels, guesses.shape[1])
-        xp, N = ops.xp, self._divisor(guesses)
-        one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
-        guessed = guesses[xp.arange(len(guesses)), labels]
-        loss = -xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)).sum()
-        return (guesses - one_hot) / N, loss / N
+        N = self._divisor(guesses)
+        losses, gradient = ops.label_cross_entropy(guesses, labels, 1 / N)
+        return gradient, losses.sum() / N
 
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         most = 2**31 - 1 if classes is None else classes

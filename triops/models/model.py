@@ -175,9 +175,7 @@ class Model(InputChecks, Operators):
     def gradients_for(self, optimizer: Callable[..., tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
         """The parameters of this node alone that have a gradient, each with it, for `optimizer` to update. A
         layer with an optimizer of its own makes its step here, and leaves nothing."""
-        for name, gradient in self._grads.items():
-            self.check_grad(name, gradient)
-        return {name: (self.get_param(name), gradient) for name, gradient in self._grads.items()}
+        return {name: (self.check_grad(name, gradient), gradient) for name, gradient in self._grads.items()}
 
     # -- initialization
 

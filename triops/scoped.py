@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 __all__ = ["Scoped"]
@@ -13,19 +13,13 @@ T = TypeVar("T")
 
 
 class Scoped(Generic[T]):
-    """`get()` gives the innermost value that a block of this thread has set, else the one for all."""
+    """`get()` gives the innermost value that a block of this thread or task has set, else the one for all;
+    `set(value)` gives another up to the end of the block."""
 
     def __init__(self, value: T) -> None:
-        self._for_all, self._local = value, threading.local()
-
-    def get(self) -> T:
-        """The value now."""
-        value: T = getattr(self._local, "value", self._for_all)
-        return value
-
-    def set(self, value: T) -> None:
-        """Another value, up to the end of the block."""
-        self._local.value = value
+        variable = ContextVar("value", default=value)
+        # The variable's own: layers ask so often that a call in between would count.
+        self.get, self.set = variable.get, variable.set
 
     @contextmanager
     def during(self, value: T) -> Iterator[None]:

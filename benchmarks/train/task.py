@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from triops import get_ops
 
 __all__ = ["ADAM", "Layers", "Place", "Problem", "Task", "glorot", "hashed_rows", "labels", "lengths", "linear"]
@@ -107,4 +105,4 @@ def lengths(rng: Any, sequences: int, shortest: int, longest: int) -> Any:
 def hashed_rows(ids: Any, seed: int, nV: int) -> Any:
     """The four rows of a hash embedding's table for each id, for libraries that do not hash."""
     ops = get_ops("numpy")
-    return (ops.hash(ids.astype("uint64"), seed) % np.uint32(nV)).astype("int32")
+    return ops.hash(ids.astype("uint64"), seed, nV).astype("int32")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from triops.errors import DTypeError, ShapeError, TriopsError
 from triops.models.precision import cast_like, given_by, lowered_to, taken_by
 from triops.models.stand_ins import stand_in_for
-from triops.models.trees import described, places_differ, places_of
+from triops.models.trees import TREES, described, places_differ, places_of
 from triops.ops.base import is_float
 from triops.ragged import Joined, Padded, Ragged
 from triops.types import Backprop
@@ -119,8 +119,9 @@ def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:
 
 def check_owner(model: Model, argument: str, data: Any) -> None:
     """Raise where data holds an array of another backend."""
-    owns = model.ops.backend.owns
-    if owns(data):
+    backend = model.ops.backend
+    owns = backend.owns
+    if isinstance(data, backend.owned_types) or owns(data):
         return
     if isinstance(data, Joined):
         data = data.data
@@ -145,19 +146,19 @@ class _Sequences(NamedTuple):
 
 def _form(Y: Any) -> Any:
     """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
+    if not isinstance(Y, TREES):
+        return (tuple(Y.shape), Y.dtype) if hasattr(Y, "dtype") and is_float(Y.dtype) else None
     if isinstance(Y, Joined):
         return _Sequences(type(Y).__name__, _form(Y.data), {"lengths": Y.lengths})
     if isinstance(Y, list | tuple):
         forms = [_form(y) for y in Y]
         return None if forms and not any(forms) else forms  # arrays of ids have no gradient
-    if isinstance(Y, Ragged | Padded):
-        inner = _form(Y.data)
-        return None if inner is None else _Sequences(type(Y).__name__, inner, places_of(Y))
-    return (tuple(Y.shape), Y.dtype) if hasattr(Y, "dtype") and is_float(Y.dtype) else None
+    inner = _form(Y.data)
+    return None if inner is None else _Sequences(type(Y).__name__, inner, places_of(Y))
 
 
 def _check_form(form: Any, dY: Any) -> None:
-    if form is None:
+    if form is None or (type(form) is tuple and form == (getattr(dY, "shape", None), getattr(dY, "dtype", None))):
         return
     advice = "give backprop the gradient of the output that this call returned"
     if isinstance(form, list):

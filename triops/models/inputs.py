@@ -42,6 +42,8 @@ class InputChecks(Dims, Params):
         self._check_array(X, integral, "an integer", ndim)
 
     def _check_array(self, X: Any, right_kind: bool, kind: str, ndim: int | None) -> None:
+        if right_kind and (ndim is None or X.ndim == ndim) and self.ops.backend.is_array(X):
+            return
         rank = "" if ndim is None else f" with {ndim} dimension{'s' * (ndim != 1)}"
         if not self.ops.backend.is_array(X):
             sequences = isinstance(X, Ragged | Padded) or self.ops.backend.is_array(sample_array(X))
@@ -49,5 +51,4 @@ class InputChecks(Dims, Params):
             raise DTypeError(f"X must be {kind} array{rank}, got {type(X).__name__}: {advice}")
         if not right_kind:
             raise DTypeError(f"X must be {kind} array, got {X.dtype}: convert it with ops.asarray(X, dtype=...)")
-        if ndim is not None and X.ndim != ndim:
-            raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")
+        raise ShapeError(f"X must be an array{rank}, got shape {tuple(X.shape)}: reshape it")

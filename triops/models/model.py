@@ -156,10 +156,11 @@ class Model(InputChecks, Operators):
                 f"to the wrapper of its layers"
             )
         found = {}
-        for node in self.walk():
-            with located(self), located(node):
-                for name, (weights, gradient) in node.gradients_for(optimizer).items():
-                    found[node.id, name] = node, weights, gradient
+        with located(self):
+            for node in self.walk():
+                with located(node):
+                    for name, (weights, gradient) in node.gradients_for(optimizer).items():
+                        found[node.id, name] = node, weights, gradient
         if hasattr(optimizer, "update_all"):
             updated = optimizer.update_all({key: (W, dW) for key, (_, W, dW) in found.items()})
         else:
@@ -174,9 +175,7 @@ class Model(InputChecks, Operators):
     def gradients_for(self, optimizer: Callable[..., tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
         """The parameters of this node alone that have a gradient, each with it, for `optimizer` to update. A
         layer with an optimizer of its own makes its step here, and leaves nothing."""
-        for name, gradient in self._grads.items():
-            self.check_grad(name, gradient)
-        return {name: (self.get_param(name), gradient) for name, gradient in self._grads.items()}
+        return {name: (self.check_grad(name, gradient), gradient) for name, gradient in self._grads.items()}
 
     # -- initialization
 

@@ -98,16 +98,18 @@ class Params:
         so_far = grads.get(name)
         grads[name] = value if so_far is None else so_far + value
 
-    def check_grad(self, name: str, value: Any) -> None:
-        """Raise where an array is not as a gradient of this parameter has to be."""
-        self.ops.check_owner(f"gradient of {name}", "value", value)
+    def check_grad(self, name: str, value: Any) -> Any:
+        """Raise where an array is not as a gradient of this parameter has to be; returns the parameter."""
         W = self.get_param(name)
-        if tuple(value.shape) != tuple(W.shape):
+        if not isinstance(value, self.ops.backend.owned_types):
+            self.ops.check_owner(f"gradient of {name}", "value", value)
+        if value.shape != W.shape and tuple(value.shape) != tuple(W.shape):
             raise ShapeError(
                 f"gradient of {name}: expected the parameter's shape {tuple(W.shape)}, got {tuple(value.shape)}"
             )
         if value.dtype != W.dtype and lowered_to() is None:
             raise DTypeError(f"gradient of {name}: expected the parameter's dtype {W.dtype}, got {value.dtype}")
+        return W
 
     def get_state(self, name: str, default: Any = None) -> Any:
         """A value that is kept between calls and saved, but not trained."""

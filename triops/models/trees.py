@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from triops.errors import ShapeError
-from triops.ops import ops_of
+from triops.ops import Ops, ops_of
+from triops.ops.base import is_float
 from triops.ragged import Joined, Padded, Ragged
 
-__all__ = ["add_gradients", "described", "leaves", "map_arrays", "places_differ", "places_of", "sample_array"]
+__all__ = [
+    "TREES", "add_arrays", "add_gradients", "described", "leaves", "map_arrays", "places_differ", "places_of",
+    "sample_array",
+]  # fmt: skip
+
+# What arrays are in; anything else is an array, or nothing that has any.
+TREES = (list, tuple, Ragged, Padded, Joined)
 
 
 def map_arrays(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     """`function` of each array, in a tree like the first. Raises ShapeError where the others are not like it:
     lists of as many, or Ragged and Padded of the same lengths."""
+    if not isinstance(first, TREES):
+        for other in others:
+            if isinstance(other, TREES):
+                raise _unlike(described(first), described(other))
+        return function(first, *others)
     if isinstance(first, Joined):
         return Joined(map_arrays(function, first.data, *(other.data for other in others)), first.lengths)
     if isinstance(first, list | tuple):
@@ -23,20 +36,20 @@ def map_arrays(function: Callable[..., Any], first: Any, *others: Any) -> Any:
             if not isinstance(other, list | tuple) or len(other) != len(first):
                 raise _unlike(described(first), described(other))
         return type(first)(map_arrays(function, *items) for items in zip(first, *others, strict=True))
-    if isinstance(first, Ragged | Padded):
-        for other in others:
-            if type(other) is not type(first):
-                raise _unlike(described(first), described(other))
-            if (places := places_differ(places_of(first), places_of(other))) is not None:
-                raise _unlike(*(f"{described(first)} of {text}" for text in places))
-        return replace(first, data=map_arrays(function, first.data, *(other.data for other in others)))
     for other in others:
-        if isinstance(other, list | tuple | Ragged | Padded):
+        if type(other) is not type(first):
             raise _unlike(described(first), described(other))
-    return function(first, *others)
+        if (places := places_differ(places_of(first), places_of(other))) is not None:
+            raise _unlike(*(f"{described(first)} of {text}" for text in places))
+    return replace(first, data=map_arrays(function, first.data, *(other.data for other in others)))
 
 
-def add_gradients(dX: Any, other: Any) -> Any:
+def add_arrays(ops: Ops, x: Any, y: Any) -> Any:
+    """x + y, of one shape. In half precision they may be of two dtypes."""
+    return ops.add(x, y) if x.dtype == y.dtype and is_float(x.dtype) else x + y
+
+
+def add_gradients(ops: Ops, dX: Any, other: Any) -> Any:
     """dX + other, where None is the gradient of what has none, such as integer ids."""
     if dX is None or other is None:
         return other if dX is None else dX
@@ -46,8 +59,8 @@ def add_gradients(dX: Any, other: Any) -> Any:
         and isinstance(other, list | tuple)
         and len(dX) == len(other)
     ):
-        return type(dX)(add_gradients(a, b) for a, b in zip(dX, other, strict=True))
-    return map_arrays(lambda a, b: a + b, dX, other)
+        return type(dX)(add_gradients(ops, a, b) for a, b in zip(dX, other, strict=True))
+    return map_arrays(partial(add_arrays, ops), dX, other)
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -17,14 +17,18 @@ _WORD = 2**32
 class HashingOps(OpsBase):
     """hash, hash32 and ngrams."""
 
-    def hash(self, ids: Ints1d, seed: int) -> Ints2d:
+    def hash(self, ids: Ints1d, seed: int, nV: int | None = None) -> Ints2d:
         """Four 32-bit hashes of each 64-bit id: MurmurHash3 x64_128 of its 8 bytes in little-endian order, cut
         into words with the lowest first. Appleby 2011, SMHasher; the same bits as Thinc's.
 
-        ids: (N,) uint64, or int64, whose bits are read as uint64. seed: from 0 to 2³²-1. Returns (N, 4)
-        uint32. Raises DTypeError for ids of another dtype, ArgumentError for a seed out of range.
+        ids: (N,) uint64, or int64, whose bits are read as uint64. seed: from 0 to 2³²-1. nV: where it is given,
+        from 1 to 2³²-1, hashes modulo nV, as rows of a table. Returns (N, 4) uint32. Raises DTypeError for ids of
+        another dtype, ArgumentError for a seed or nV out of range.
         """
-        keys: Ints2d = self._kernels["hash"](ids, self._seeded("hash", ids, seed))
+        given = self._seeded("hash", ids, seed)
+        if nV is not None and not (hasattr(nV, "__index__") and 0 < index(nV) < _WORD):
+            raise ArgumentError(f"hash: nV must be None or an integer from 1 to {_WORD - 1}, got {nV!r}")
+        keys: Ints2d = self._kernels["hash"](ids, given, nV=None if nV is None else index(nV))
         return keys
 
     def hash32(self, ids: Ints1d, seed: int) -> Ints1d:

@@ -1,16 +1,26 @@
-"""Matrix products."""
+"""Matrix products, and sums."""
 
 from __future__ import annotations
 
 from triops.errors import ShapeError
 from triops.ops.base import OpsBase
-from triops.types import Floats1d, Floats2d, Floats3d
+from triops.types import Floats1d, Floats2d, Floats3d, FloatsXd
 
 __all__ = ["LinearOps"]
 
 
 class LinearOps(OpsBase):
-    """gemm, batched_gemm, affine and its gradients."""
+    """add, gemm, batched_gemm, affine and its gradients."""
+
+    def add(self, X: FloatsXd, Y: FloatsXd) -> FloatsXd:
+        """Z = X + Y.
+
+        X, Y: one shape. Returns Z: that shape.
+        """
+        self._floats("add", "X Y", X, Y)
+        self._shape("add", "Y", Y, tuple(X.shape), "as X")
+        Z: FloatsXd = self._kernels["add"](X, Y)
+        return Z
 
     def gemm(self, X: Floats2d, Y: Floats2d, trans1: bool = False, trans2: bool = False) -> Floats2d:
         """Matrix product Z = X Y, either factor transposed on the way.

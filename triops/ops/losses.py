@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from triops.errors import ShapeError
 from triops.ops.base import OpsBase
-from triops.types import Floats1d, Floats2d, FloatsXd
+from triops.types import Floats1d, Floats2d, FloatsXd, Ints1d
 
 __all__ = ["LossOps"]
 
 
 class LossOps(OpsBase):
-    """cross_entropy, logloss and cosine_distance."""
+    """cross_entropy, label_cross_entropy, logloss and cosine_distance."""
 
     def cross_entropy(self, X: Floats2d, T: Floats2d) -> tuple[Floats1d, Floats2d]:
         """losses[n] = -Σ T[n] log softmax(X[n]), in nats, and the gradient dX = softmax(X) Σ T - T of their
@@ -23,6 +24,29 @@ class LossOps(OpsBase):
         self._shape("cross_entropy", "T", T, tuple(X.shape), "as X")
         self._width("cross_entropy", X)
         losses, dX = self._kernels["cross_entropy"](X, T)
+        return losses, dX
+
+    def label_cross_entropy(self, Y: Floats2d, labels: Ints1d, scale: float = 1.0) -> tuple[Floats1d, Floats2d]:
+        """losses[n] = -log Y[n, labels[n]], in nats, and the gradient dX = scale (Y - T) of their sum, times
+        scale, by the logits that Y is the softmax of; T[n] is 1 at labels[n], and 0 elsewhere.
+
+        Y: (N, C) probabilities; the loss of one below the smallest normal number is that number's. labels: (N,)
+        integers from 0 to C-1. Returns losses: (N,), dX: (N, C). Raises ShapeError for a label out of range,
+        where they lie on the host.
+        """
+        op = "label_cross_entropy"
+        self._floats(op, "Y", Y)
+        self._rank(op, "Y", Y, 2)
+        self._ints(op, "labels", labels)
+        self._shape(op, "labels", labels, (Y.shape[0],), "one for each row of Y")
+        if labels.shape[0] and self.can_look(labels):
+            lowest, highest, _ = self.backend.extremes(labels)
+            if lowest < 0 or highest >= Y.shape[1]:
+                raise ShapeError(
+                    f"{op}: labels must be from 0 to {Y.shape[1] - 1}, the columns of Y, got "
+                    f"{lowest if lowest < 0 else highest}"
+                )
+        losses, dX = self._kernels[op](Y, labels, float(scale))
         return losses, dX
 
     def logloss(self, y_true: FloatsXd, y_pred: FloatsXd) -> FloatsXd:

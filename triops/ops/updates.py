@@ -200,7 +200,20 @@ class UpdateOps(OpsBase):
                     f"{op}: {argument} must be a list of {len(reference)}, as {first}, got {len(array)}"
                 )
         for n, each in enumerate(zip(*arrays, strict=True)):
-            self._same(op, " ".join(f"{argument}[{n}]" for argument in (first, *others)), *each)
+            if not self._are_alike(each):
+                self._same(op, " ".join(f"{argument}[{n}]" for argument in (first, *others)), *each)
+
+    def _are_alike(self, arrays: tuple[Any, ...]) -> bool:
+        """Whether it is seen at once that arrays are floating, of these ops, and of one shape and dtype."""
+        first, owned = arrays[0], self._owned_types
+        return (
+            isinstance(first, owned)
+            and first.dtype.kind == "f"
+            and all(
+                isinstance(each, owned) and each.dtype is first.dtype and each.shape == first.shape
+                for each in arrays
+            )
+        )
 
     def _check_threshold(self, op: str, threshold: float) -> None:
         if not threshold > 0:

@@ -78,9 +78,9 @@ def _bytes(key: int) -> bytes:
     return (key % LONG).to_bytes(8, "little")
 
 
-def hash(ids: Any, seed: int) -> Any:
+def hash(ids: Any, seed: int, nV: int = WORD) -> Any:
     pairs = [murmur3_x64_128(_bytes(key), seed) for key in ids.tolist()]
-    words = [[word for h in pair for word in (h % 2**32, h >> 32)] for pair in pairs]
+    words = [[word % nV for h in pair for word in (h % 2**32, h >> 32)] for pair in pairs]
     return np.array(words, dtype="uint32").reshape(len(words), 4)
 
 
@@ -122,20 +122,30 @@ def _hash_samples(rng: np.random.Generator) -> dict[str, Sample]:
     return samples | {f"seed {seed}": Sample((EDGES, seed)) for seed in (0, 8, 2**31, 2**32 - 1)}
 
 
+def _row_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    sizes = (1, 2, 3, 1000, 20_011, 2**31 - 1, 2**31, 2**32 - 1)
+    return _hash_samples(rng) | {f"nV {nV}": Sample((_keys(rng, 301), 3, nV)) for nV in sizes}
+
+
 def _ngrams_samples(rng: np.random.Generator) -> dict[str, Sample]:
     samples = {label: Sample((2, keys), **how) for label, (keys, how) in _inputs(rng).items()}
     return samples | {f"n {n}": Sample((n, EDGES)) for n in (1, 3, 8, 9, 100)}
 
 
 ids = np.ones(3, "uint64")
+BAD_ROWS = tuple(
+    BadCall(f"nV {nV}", (ids, 0, nV), ArgumentError, "nV must be None or an integer from 1 to 4294967295, got")
+    for nV in (0, -1, 2**32, 1.5)
+)
 
 CASES = (
     *(
         OpCase(
             op,
             oracle,
-            _hash_samples,
+            samples,
             (
+                *bad,
                 *(
                     BadCall(
                         f"seed {seed}", (ids, seed), ArgumentError, "seed must be an integer from 0 to 4294967295"
@@ -147,7 +157,10 @@ CASES = (
                 BadCall("short", (ids.astype("int32"), 0), DTypeError, "ids must be .* or int64, got int32"),
             ),
         )
-        for op, oracle in (("hash", hash), ("hash32", hash32))
+        for op, oracle, samples, bad in (
+            ("hash", hash, _row_samples, BAD_ROWS),
+            ("hash32", hash32, _hash_samples, ()),
+        )
     ),
     OpCase(
         "ngrams",

@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Matrix products, and sums."""
 
 from __future__ import annotations
 
@@ -68,6 +68,27 @@ def batched(X: Any, Y: Any, trans1: bool = False, trans2: bool = False) -> Any:
     return np.array(Z).reshape(len(X), X.shape[2 if trans1 else 1], Y.shape[1 if trans2 else 2])
 
 
+def _pair_samples(rng: np.random.Generator) -> dict[str, Sample]:
+    def args(*shape: int) -> tuple[Any, Any]:
+        return rng.normal(0, 1, shape), rng.normal(0, 1, shape)
+
+    return {
+        "typical": Sample(args(3, 5), dtypes=(*FULL, *HALF)),
+        "single number": Sample(args()),
+        "three dimensions": Sample(args(2, 3, 5), dtypes=("float32",)),
+        "odd sizes": Sample(args(17, 33), dtypes=("float32",)),
+        "large": Sample(args(301, 501), dtypes=("float32",)),
+        "empty": Sample(args(0, 5), dtypes=("float32",)),
+        "transposed": Sample(args(3, 5), layout=transposed),
+        "strided": Sample(args(3, 5), layout=strided),
+        "mixed": Sample(args(3, 5), layout=mixed),
+        "extreme": Sample((np.array([1e30, -1e-30, 88.0, 0.0]), np.array([1.0, -1e-30, 1e30, 0.0]))),
+        "nonfinite": Sample(
+            (np.array([math.nan, math.inf, math.inf]), np.array([1.0, 1.0, -math.inf])), finite=False
+        ),
+    }
+
+
 def _stack_samples(rng: np.random.Generator) -> dict[str, Sample]:
     """Those of gemm, each with a second pair of matrices."""
     samples = {}
@@ -128,6 +149,16 @@ X32, Y32, b32, dY32 = (np.ones(shape, dtype="float32") for shape in ((3, 5), (5,
 AGREE = r"got X \(3, 5\) and Y \(4, 5\)"
 
 CASES = (
+    OpCase(
+        "add",
+        lambda X, Y: X + Y,
+        _pair_samples,
+        (
+            BadCall("shapes", (X32, X32[:1]), ShapeError, r"Y must have shape \(3, 5\) \(as X\), got \(1, 5\)"),
+            BadCall("dtypes", (X32, X32.astype("float64")), DTypeError, "Y is float64 and X is float32"),
+            BadCall("integers", (X32.astype("int32"),) * 2, DTypeError, "X must be a floating array, got int32"),
+        ),
+    ),
     OpCase(
         "gemm",
         product,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from triops.errors import ShapeError
 from triops.models.combinators.parallel import Parallel
-from triops.models.trees import add_gradients, map_arrays
+from triops.models.trees import add_arrays, add_gradients, map_arrays
+from triops.ops import Ops
 from triops.types import Backprop
 
 __all__ = ["add"]
@@ -26,13 +28,13 @@ class add(Parallel):
         callbacks = [first]
         for layer in self.layers[1:]:
             other, callback = layer.begin_update(X, drop)
-            Y = map_arrays(_plus, Y, other)
+            Y = map_arrays(partial(_plus, self.ops), Y, other)
             callbacks.append(callback)
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
             dX = None
             for callback in callbacks:
-                dX = add_gradients(dX, callback(dY))
+                dX = add_gradients(self.ops, dX, callback(dY))
             return dX
 
         return Y, backprop
@@ -44,10 +46,10 @@ class add(Parallel):
         return widths[0]
 
 
-def _plus(y: Any, other: Any) -> Any:
+def _plus(ops: Ops, y: Any, other: Any) -> Any:
     if y.shape != other.shape:
         raise ShapeError(
             f"add: the layers' outputs must have one shape, got {tuple(y.shape)} and {tuple(other.shape)}: "
             f"give the layers the same nO"
         )
-    return y + other
+    return add_arrays(ops, y, other)

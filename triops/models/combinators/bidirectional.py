@@ -52,7 +52,7 @@ class bidirectional(Combinator):
         def backprop(dY: Padded, sgd: Any = None) -> Any:
             d_other = other_callback(self._reversed(replace(dY, data=dY.data[..., width:])))
             dX = callback(replace(dY, data=dY.data[..., :width]))
-            return add_gradients(dX, None if d_other is None else self._reversed(d_other))
+            return add_gradients(self.ops, dX, None if d_other is None else self._reversed(d_other))
 
         return map_arrays(lambda y, z: self.ops.xp.concatenate((y, z), axis=-1), Y, self._reversed(Z)), backprop
 

@@ -29,7 +29,7 @@ class concatenate(Parallel):
         def backprop(dY: Any, sgd: Any = None) -> Any:
             dX, start = None, 0
             for callback, width in zip(callbacks, widths, strict=True):
-                dX = add_gradients(dX, callback(map_arrays(_columns(start, start + width), dY)))
+                dX = add_gradients(self.ops, dX, callback(map_arrays(_columns(start, start + width), dY)))
                 start += width
             return dX
 

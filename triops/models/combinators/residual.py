@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from triops.errors import ShapeError
 from triops.models.combinators.combinator import Combinator
 from triops.models.model import Model
 from triops.models.seeds import derive_seed
-from triops.models.trees import add_gradients, map_arrays
+from triops.models.trees import add_arrays, add_gradients, map_arrays
+from triops.ops import Ops
 from triops.types import Backprop
 
 __all__ = ["residual"]
@@ -38,9 +40,9 @@ class residual(Combinator):
         Y, callback = self.layers[0].begin_update(X, drop)
 
         def backprop(dY: Any, sgd: Any = None) -> Any:
-            return add_gradients(dY, callback(dY))
+            return add_gradients(self.ops, dY, callback(dY))
 
-        return map_arrays(_plus, X, Y), backprop
+        return map_arrays(partial(_plus, self.ops), X, Y), backprop
 
     def _take_dims(self) -> None:
         nI, nO = (self.layers[0].maybe_get_dim(dim) for dim in ("nI", "nO"))
@@ -52,10 +54,10 @@ class residual(Combinator):
         self.take_dim("nO", nO)
 
 
-def _plus(x: Any, y: Any) -> Any:
+def _plus(ops: Ops, x: Any, y: Any) -> Any:
     if x.shape != y.shape:
         raise ShapeError(
             f"residual adds the layer's output to its input: expected an output of shape {tuple(x.shape)}, "
             f"got {tuple(y.shape)}: make the layer with nO = nI"
         )
-    return x + y
+    return add_arrays(ops, x, y)

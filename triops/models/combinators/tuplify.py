@@ -41,7 +41,7 @@ class tuplify(Combinator):
             dX = None
             for (_, callback), dy in zip(pairs, dY, strict=True):
                 if dy is not None:
-                    dX = add_gradients(dX, callback(dy))
+                    dX = add_gradients(self.ops, dX, callback(dy))
             return dX
 
         return tuple(Y for Y, _ in pairs), backprop

@@ -96,11 +96,12 @@ class CompiledStep(LossScaled):
     def _checked(self, X: Any, truths: Any) -> Any:
         with located(self.model):
             check_owner(self.model, "X", X)
-        prepare = getattr(self.loss, "prepared", None)
-        if prepare is None or self._prepared.get(id(truths)) is truths:
+        prepare, ops, backend = getattr(self.loss, "prepared", None), self.model.ops, self.model.ops.backend
+        # Without a compiler the loss looks at arrays itself.
+        is_seen_later = backend.compiler is None and backend.is_array(truths)
+        if prepare is None or is_seen_later or self._prepared.get(id(truths)) is truths:
             return truths
-        ops = self.model.ops
-        prepared, backend = prepare(ops, truths, self.model.maybe_get_dim("nO")), ops.backend
+        prepared = prepare(ops, truths, self.model.maybe_get_dim("nO"))
         if backend.immutable and prepared is truths and backend.is_array(truths):
             self._prepared[id(truths)] = truths
         return prepared

@@ -56,7 +56,7 @@ class HashEmbed(Model):
         ids = self.ops.asarray(X if column is None else X[:, column], dtype="uint64")
         E = self.get_param("E")
         nV = E.shape[0]
-        rows = self.ops.hash(ids, self.attrs["seed"]) % nV
+        rows = self.ops.hash(ids, self.attrs["seed"], nV)
         Y, backprop_dropout = self.layers[0].begin_update(self.ops.gather_add(E, rows), drop)
 
         def backprop(dY: Floats2d, sgd: Any = None) -> None:

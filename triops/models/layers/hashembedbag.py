@@ -49,7 +49,7 @@ class HashEmbedBag(Model):
             return ops.alloc((0, E.shape[1]), E.dtype), lambda dY, sgd=None: None
         ragged = convert(ops, X, RAGGED)
         self.check_ints(ragged.data)
-        rows = ops.hash(ops.asarray(ragged.data, dtype="uint64"), self.attrs["seed"]) % E.shape[0]
+        rows = ops.hash(ops.asarray(ragged.data, dtype="uint64"), self.attrs["seed"], E.shape[0])
 
         def backprop(dY: Floats2d, sgd: Any = None) -> None:
             self.inc_grad("E", ops.backprop_embedding_bag(dY, rows, ragged.lengths, E.shape[0], mean=mean))

@@ -111,15 +111,14 @@ class CategoricalCrossentropy(Loss):
         self._check_count(guesses, labels)
         ops.check_owner(self._name, "truths", labels)
         self._check_labels(ops, labels, guesses.shape[1])
-        xp, N, counted = ops.xp, self._divisor(guesses), self._counted(ops, guesses)
-        one_hot = labels[:, None] == xp.arange(guesses.shape[1], dtype=labels.dtype)
-        guessed = (guesses * one_hot).sum(axis=1, keepdims=True)
+        N, counted = self._divisor(guesses), self._counted(ops, guesses)
         if not ops.can_look(labels):
             counted = counted * _fitting(ops, labels, guesses)
-        logs, d_logits = xp.log(xp.maximum(guessed, xp.finfo(guesses.dtype).tiny)), guesses - one_hot
-        if not isinstance(counted, int):
-            logs, d_logits = logs * counted, d_logits * counted
-        return d_logits / N, -logs.sum() / N
+        if isinstance(counted, int):
+            losses, gradient = ops.label_cross_entropy(guesses, labels, 1 / N)
+            return gradient, losses.sum() / N
+        losses, gradient = ops.label_cross_entropy(guesses, labels)
+        return gradient * counted / N, (losses[:, None] * counted).sum() / N
 
     def prepared(self, ops: Ops, truths: Any, classes: int | None) -> Any:
         most = 2**31 - 1 if classes is None else classes

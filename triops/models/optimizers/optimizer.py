@@ -88,33 +88,34 @@ class Optimizer(ABC):
 
         parameters: weights and gradient by key, each pair of one shape. Errors as in a call of the optimizer.
         """
-        for key, (weights, gradient) in parameters.items():
-            self._check(key, weights, gradient)
+        owners = {key: self._checked(key, *pair) for key, pair in parameters.items()}
         filled = [key for key, (_, gradient) in parameters.items() if gradient.size]
         counts = {key: self.nr_update.get(key, 0) + 1 for key in filled}
         self.updates = max(self.updates, *counts.values(), 0)
         updated = {key: weights for key, (weights, _) in parameters.items()}
-        for ops, keys in _grouped(filled, lambda key: ops_of(parameters[key][0])).items():
+        for ops, keys in _grouped(filled, owners.__getitem__).items():
             gradients = self._prepared(ops, {key: parameters[key] for key in keys})
             # Parameters that were updated equally often share the numbers of a step, and so a call.
             for count, alike in _grouped(keys, counts.__getitem__).items():
                 updated |= self._step(ops, updated, gradients, alike, count, self.learn_rate * lr_scale)
         return updated
 
-    def _check(self, key: ParamKey, weights: FloatsXd, gradient: FloatsXd) -> None:
-        name, shape = type(self).__name__, tuple(weights.shape)
-        ops_of(weights).check_owner(name, "gradient", gradient)
-        if tuple(gradient.shape) != shape:
+    def _checked(self, key: ParamKey, weights: FloatsXd, gradient: FloatsXd) -> Ops:
+        """The ops that own both arrays, of one shape."""
+        name, shape, ops = type(self).__name__, weights.shape, ops_of(weights)
+        ops.check_owner(name, "gradient", gradient)
+        if gradient.shape != shape:
             raise ShapeError(
-                f"{name}: gradient of {key} must have the shape of its weights, {shape}, got "
+                f"{name}: gradient of {key} must have the shape of its weights, {tuple(shape)}, got "
                 f"{tuple(gradient.shape)}"
             )
         moment = self.mom1.get(key)
-        if moment is not None and tuple(moment.shape) != shape:
+        if moment is not None and moment.shape != shape:
             raise ShapeError(
-                f"{name}: weights of {key} had shape {tuple(moment.shape)} in the last update, got {shape}: "
-                f"take a new optimizer for another model"
+                f"{name}: weights of {key} had shape {tuple(moment.shape)} in the last update, got "
+                f"{tuple(shape)}: take a new optimizer for another model"
             )
+        return ops
 
     def _prepared(
         self, ops: Ops, parameters: Mapping[ParamKey, tuple[FloatsXd, FloatsXd]]

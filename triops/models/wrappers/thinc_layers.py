@@ -50,8 +50,7 @@ def _hash_embed(model: Any, ids: Any, is_train: bool) -> Any:
     if not are_floats(E) or not len(ids):
         raise DTypeError("left to Thinc")
     nV, count = len(E), len(ids)
-    keys: Any = OPS.hash(model.ops.as_contig(ids, dtype="uint64"), model.attrs["seed"])
-    rows = keys % nV
+    rows = OPS.hash(model.ops.as_contig(ids, dtype="uint64"), model.attrs["seed"], nV)
 
     def backprop(d_vectors: Any) -> Any:
         _check_floats(d_vectors)

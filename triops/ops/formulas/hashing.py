@@ -8,7 +8,7 @@ from triops.ops.formulas.registry import formula
 
 
 @formula
-def hash(xp: Any, ids: Any, seed: Any) -> Any:
+def hash(xp: Any, ids: Any, seed: Any, *, nV: int | None) -> Any:
     # One block of 8 bytes is all tail to MurmurHash3: only the first of its two lanes takes it in.
     start = _long(xp, 8) ^ xp.asarray(seed, dtype="uint32").astype("uint64")
     h1 = ids.astype("uint64") * _long(xp, 0x87C37B91114253D5)
@@ -19,7 +19,8 @@ def hash(xp: Any, ids: Any, seed: Any) -> Any:
     h1 = h1 + h2
     h2 = h2 + h1
     halves = (h1, h1 >> _long(xp, 32), h2, h2 >> _long(xp, 32))
-    return xp.stack([(half & _long(xp, 0xFFFFFFFF)).astype("uint32") for half in halves], axis=1)
+    keys = xp.stack([(half & _long(xp, 0xFFFFFFFF)).astype("uint32") for half in halves], axis=1)
+    return keys if nV is None else keys % _word(xp, nV)
 
 
 @formula

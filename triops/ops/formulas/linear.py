@@ -1,10 +1,15 @@
-"""Matrix products."""
+"""Matrix products, and sums."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from triops.ops.formulas.registry import formula
+
+
+@formula
+def add(xp: Any, X: Any, Y: Any) -> Any:
+    return X + Y
 
 
 @formula

@@ -17,6 +17,13 @@ def cross_entropy(xp: Any, X: Any, T: Any) -> tuple[Any, Any]:
 
 
 @formula
+def label_cross_entropy(xp: Any, Y: Any, labels: Any, scale: Any) -> tuple[Any, Any]:
+    T = (labels[:, None] == xp.arange(Y.shape[1], dtype=labels.dtype)).astype(Y.dtype)
+    chosen = xp.sum(xp.where(T == 1, Y, 0), axis=-1)
+    return -xp.log(xp.maximum(chosen, xp.finfo(Y.dtype).tiny)), (Y - T) * scale
+
+
+@formula
 def logloss(xp: Any, y_true: Any, y_pred: Any) -> Any:
     # XLA turns (1 - p) + 1e-8 into (1 + 1e-8) - p, which is 0 in float32 for p = 1; it leaves a choice alone.
     rest = xp.where(y_pred == 1.0, 0.0, 1.0 - y_pred)

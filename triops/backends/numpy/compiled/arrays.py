@@ -51,7 +51,7 @@ def sums(slices: int, *shape: int) -> Any:
 
 def added(parts: Any, width: int) -> Any:
     """What the slices have in `sums`, for the width that was asked for."""
-    return parts[0] if len(parts) == 1 else parts[..., :width].sum(axis=0)
+    return parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0)[..., :width]
 
 
 class _Memory:

@@ -178,6 +178,11 @@ def backprop_elu(dy: Any, y: Any, alpha: Any) -> Any:
     return dy * (F(1) if y > F(0) else y + alpha)
 
 
+@inlined
+def add(x: Any, y: Any) -> Any:
+    return x + y
+
+
 class _Form(NamedTuple):
     function: Any
     arrays: tuple[str, ...]
@@ -188,6 +193,7 @@ class _Form(NamedTuple):
 _X, _DY = ("X",), ("dY", "saved")
 _LINE = ("slope", "offset", "min_val", "max_val")
 FORMS = {
+    "add": _Form(add, ("X", "Y"), light=True),
     "relu": _Form(relu, _X, light=True),
     "backprop_relu": _Form(backprop_relu, _DY, light=True),
     "sigmoid": _Form(sigmoid, _X),

@@ -18,6 +18,7 @@ L = np.uint64
 _THRESHOLD = 4_096  # ids from which a second thread pays
 _FIRST, _SECOND = L(0x87C37B91114253D5), L(0x4CF5AD432745937F)
 _THIRD, _FOURTH = L(0xFF51AFD7ED558CCD), L(0xC4CEB9FE1A85EC53)
+_HALF = L(0xFFFFFFFF)
 _FACTOR = L(0xC6A4A7935BD1E995)
 
 
@@ -28,8 +29,16 @@ def spread(h: Any) -> Any:
     return h ^ (h >> L(33))
 
 
-def hash_ids(ids: Any, out: Any, key: Any) -> None:
-    salt = L(key)
+@inlined
+def modulo(x: Any, nV: Any, share: Any) -> Any:
+    """x mod nV, for 32 bits of x. share: ⌈2⁶⁴ / nV⌉. Lemire, Kaser and Kurz 2019, Faster Remainder by Direct
+    Computation."""
+    rest = x * share
+    return ((rest >> L(32)) * nV + ((rest & _HALF) * nV >> L(32))) >> L(32)
+
+
+def hash_ids(ids: Any, out: Any, key: Any, modulus: int) -> None:
+    salt, nV = L(key), L(modulus)
     for i in range(ids.size):
         h = ids[i] * _FIRST
         h = (((h << L(31)) | (h >> L(33))) * _SECOND ^ salt) + salt
@@ -37,6 +46,10 @@ def hash_ids(ids: Any, out: Any, key: Any) -> None:
         h1 = h1 + h2
         out[2 * i] = h1
         out[2 * i + 1] = h1 + h2
+    if nV > L(0):
+        share = L(L(0xFFFFFFFFFFFFFFFF) // nV) + L(1)
+        for i in range(out.size):
+            out[i] = modulo(out[i] & _HALF, nV, share) | (modulo(out[i] >> L(32), nV, share) << L(32))
 
 
 def hash_ngrams(keys: Any, out: Any, n: int, start: int) -> None:
@@ -59,11 +72,11 @@ _hash = Kernel(hash_ids, globals(), {"ids": 1, "out": 2}, threshold=_THRESHOLD)
 _ngrams = Kernel(hash_ngrams, globals(), {"out": 1}, threshold=_THRESHOLD)
 
 
-def hash(ids: Any, seed: Any) -> Any:
+def hash(ids: Any, seed: Any, *, nV: int | None) -> Any:
     if sys.byteorder != "little":
         return NotImplemented
     out = np.empty((ids.size, 4), np.uint32)
-    _hash(ids.size, _words(ids), out.reshape(-1).view(np.uint64), int(seed) ^ 8)
+    _hash(ids.size, _words(ids), out.reshape(-1).view(np.uint64), int(seed) ^ 8, nV or 0)
     return out
 
 

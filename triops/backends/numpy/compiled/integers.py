@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,12 @@ def starts_of(lengths: Any) -> Any:
 def bounds_of(lengths: Any, rows: int) -> tuple[Any, Any]:
     """Of each row the first of its sequence, and the one after the last; one sequence where lengths is None."""
     if lengths is None:
-        return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)
+        return _bounds_of_one(rows)
     first, end = np.empty(rows, np.int64), np.empty(rows, np.int64)
     _spread_bounds(starts_of(lengths), first, end)
     return first, end
+
+
+@lru_cache(maxsize=4)  # all windows of a step ask for the same
+def _bounds_of_one(rows: int) -> tuple[Any, Any]:
+    return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)

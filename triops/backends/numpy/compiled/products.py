@@ -56,7 +56,7 @@ def pays(rows: int, columns: int, terms: int, *, turn_B: bool) -> bool:
     """Whether a product is large enough for this. A BLAS is slow with a small B that has to be transposed, and
     fast with few rows or columns."""
     work = rows * columns * terms
-    if rows < FEW or columns < PANEL:
+    if rows < FEW or columns < PANEL // 2:
         return work > 8 * _SMALL
     return work > (_SMALL if turn_B else 4 * _SMALL)
 

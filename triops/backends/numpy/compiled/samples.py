@@ -44,6 +44,7 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     **dict.fromkeys(("seed", "step", "first"), lambda n: np.uint32(1)),
     **dict.fromkeys(("ids", "keys"), lambda n: np.zeros(n * _WIDTH, np.uint64)),
     "lengths": lambda n: np.full(n // 4, 4, np.int64),
+    "labels": _ids("int64"),
     "shape": lambda n: (n, _WIDTH),
     "dtype": lambda n: "float32",
     "axis": lambda n: 1,

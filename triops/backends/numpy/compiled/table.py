@@ -10,6 +10,7 @@ from triops.backends.numpy.compiled.donated import DONATED
 from triops.backends.numpy.compiled.elementwise import ELEMENTWISE
 from triops.backends.numpy.compiled.fused import FUSED
 from triops.backends.numpy.compiled.hashing import HASHING
+from triops.backends.numpy.compiled.losses import LOSSES
 from triops.backends.numpy.compiled.maxout import MAXOUT
 from triops.backends.numpy.compiled.products import PRODUCTS
 from triops.backends.numpy.compiled.random import RANDOM
@@ -26,6 +27,7 @@ COMPILED: Mapping[str, Callable[..., Any]] = {
     **PRODUCTS,
     **ELEMENTWISE,
     **ROWS,
+    **LOSSES,
     **MAXOUT,
     **FUSED,
     **TABLES,

@@ -10,15 +10,13 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
-from triops.backends.numpy.compiled.jit import inlined
-from triops.backends.numpy.compiled.scalar import F
+from triops.backends.numpy.compiled.row_sums import sum_rows
 from triops.backends.threads import get_num_threads
 
 __all__ = ["TABLES"]
 
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
-_BAGS_THRESHOLD = 16
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -38,77 +36,43 @@ def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) ->
                 table[row, j] += values[i, j]
 
 
-def gather_add_rows(table: Any, indices: Any, out: Any) -> None:
-    # Four rows at a time, as many as an id has hashes: the sum is read and written once for them.
-    fours = indices.shape[1] // 4 * 4
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = F(0)
-        for k in range(0, fours, 4):
-            a, b, c, d = indices[i, k], indices[i, k + 1], indices[i, k + 2], indices[i, k + 3]
-            for j in range(out.shape[1]):
-                out[i, j] += (table[a, j] + table[b, j]) + (table[c, j] + table[d, j])
-        for k in range(fours, indices.shape[1]):
-            a = indices[i, k]
-            for j in range(out.shape[1]):
-                out[i, j] += table[a, j]
-
-
-def scatter_sums(table: Any, indices: Any, dY: Any, mask: int, part: int) -> None:
-    # As in scatter_rows, a slice owns the rows of one remainder.
-    for i in range(indices.shape[0]):
-        for k in range(indices.shape[1]):
-            row = indices[i, k]
-            if row & mask == part:
-                for j in range(table.shape[1]):
-                    table[row, j] += dY[i, j]
-
-
-@inlined
-def share_of(count: int, mean: bool) -> Any:
-    """The share of a row of a bag in its result."""
-    return F(1.0 / max(count, 1)) if mean else F(1)
-
-
-def bag_rows(table: Any, indices: Any, starts: Any, mean: bool, out: Any, start: int) -> None:
-    # Four at a time, as a hash gives them: each reading and writing of the sum counts.
-    fours = indices.shape[1] // 4 * 4
+def sum_bags(table: Any, rows: Any, bounds: Any, out: Any, start: int) -> None:
     for n in range(out.shape[0]):
-        first, end = starts[start + n], starts[start + n + 1]
-        for j in range(out.shape[1]):
-            out[n, j] = F(0)
-        for t in range(first, end):
-            for k in range(0, fours, 4):
-                a, b, c, d = indices[t, k], indices[t, k + 1], indices[t, k + 2], indices[t, k + 3]
-                for j in range(out.shape[1]):
-                    out[n, j] += (table[a, j] + table[b, j]) + (table[c, j] + table[d, j])
-            for k in range(fours, indices.shape[1]):
-                a = indices[t, k]
-                for j in range(out.shape[1]):
-                    out[n, j] += table[a, j]
-        share = share_of(end - first, mean)
-        for j in range(out.shape[1]):
-            out[n, j] *= share
+        sum_rows(table, rows, bounds[start + n], bounds[start + n + 1], out, n)
 
 
-def scatter_bags(table: Any, indices: Any, starts: Any, mean: bool, dY: Any, mask: int, part: int) -> None:
-    # As in scatter_rows, a slice owns the rows of one remainder.
+def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: int) -> None:
+    # As in scatter_rows, a slice owns the rows of one remainder. It lists the bags that these were in, and puts
+    # them in the order of the rows, so that each row is written once, with its sum: to add to rows here and there
+    # in memory takes longer than all of this.
+    mask = (1 << shift) - 1
+    owned, bags = np.empty(rows.size + 1, np.uint32), np.empty(rows.size + 1, np.uint32)
+    count = np.uint64(0)
     for n in range(dY.shape[0]):
-        share = share_of(starts[n + 1] - starts[n], mean)
-        for t in range(starts[n], starts[n + 1]):
-            for k in range(indices.shape[1]):
-                row = np.int64(indices[t, k])
-                if row & mask == part:
-                    for j in range(table.shape[1]):
-                        table[row, j] += dY[n, j] * share
+        bag = rows[bounds[n] : bounds[n + 1]]
+        for i in range(bag.size):
+            # What is not its own is written over: a branch would be guessed wrong half of the time.
+            owned[count] = bag[i] >> shift
+            bags[count] = n
+            count += np.uint64(bag[i] & mask == part)
+    ends = np.zeros(((dE.shape[0] - part + mask) >> shift) + 2, np.int64)
+    for i in range(count):
+        ends[np.uint64(owned[i]) + np.uint64(2)] += 1
+    for row in range(2, ends.size):
+        ends[row] += ends[row - 1]
+    ordered = np.empty(count, np.int64)
+    for i in range(count):
+        at = np.uint64(owned[i]) + np.uint64(1)
+        ordered[np.uint64(ends[at])] = bags[i]
+        ends[at] += 1
+    for row in range(ends.size - 2):
+        sum_rows(dY, ordered, ends[row], ends[row + 1], dE, (row << shift) + part)
 
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
-_gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
-_scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
-_bag = Kernel(bag_rows, globals(), {"out": 1}, threshold=_BAGS_THRESHOLD)
-_scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
+_sum_bags = Kernel(sum_bags, globals(), {"out": 1}, threshold=_THRESHOLD)
+_sum_bags_by_row = Kernel(sum_bags_by_row, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
@@ -129,34 +93,50 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
 
 
 def gather_add(table: Any, indices: Any) -> Any:
-    out = np.empty((len(indices), table.shape[1]), np.float32)
-    _gather_add(len(out), matrix(table), matrix(_wide(indices)), out)
-    return out
+    return _sums_of_bags(table, indices, _a_bag_each(indices))
 
 
 def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
-    out = np.zeros((nV, dY.shape[1]), np.float32)
-    if indices.size:
-        owners = _owners(len(dY))
-        _scatter_sums(len(dY), out, matrix(_wide(indices)), matrix(dY), owners - 1, slices=owners)
-    return out
+    return _by_row(dY, indices, _a_bag_each(indices), nV)
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
-    out = np.empty((len(lengths), table.shape[1]), np.float32)
-    if out.size:
-        _bag(len(out), matrix(table), matrix(_wide(indices)), starts_of(lengths), mean, out)
-    return out
+    Y = _sums_of_bags(table, indices, indices.shape[1] * starts_of(lengths))
+    if mean:
+        Y *= _shares(lengths)
+    return Y
 
 
 def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
-    out = np.zeros((nV, dY.shape[1]), np.float32)
-    if indices.size:
-        starts, owners = starts_of(lengths), _owners(len(indices))
-        _scatter_bags(
-            len(indices), out, matrix(_wide(indices)), starts, mean, matrix(dY), owners - 1, slices=owners
-        )
+    return _by_row(dY * _shares(lengths) if mean else dY, indices, indices.shape[1] * starts_of(lengths), nV)
+
+
+def _a_bag_each(indices: Any) -> Any:
+    """Each row of indices as a bag."""
+    return indices.shape[1] * np.arange(len(indices) + 1)
+
+
+def _shares(lengths: Any) -> Any:
+    """The share of an entry of a bag in its mean."""
+    return (1.0 / np.maximum(lengths, 1)).astype(np.float32)[:, None]
+
+
+def _sums_of_bags(table: Any, indices: Any, bounds: Any) -> Any:
+    out = np.empty((len(bounds) - 1, table.shape[1]), np.float32)
+    if out.size:
+        _sum_bags(len(out), matrix(table), flat(_wide(indices)), bounds, out, size=len(indices))
     return out
+
+
+def _by_row(dY: Any, indices: Any, bounds: Any, nV: int) -> Any:
+    """The sums of bags' gradients, by the rows of the table that were in them."""
+    dE = np.empty((nV, dY.shape[1]), np.float32)
+    if dE.size:
+        work = len(indices) + nV
+        owners = _owners(work)
+        shift = owners.bit_length() - 1
+        _sum_bags_by_row(work, matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
+    return dE
 
 
 def _wide(indices: Any) -> Any:

@@ -12,7 +12,7 @@ from numba.core import cgutils, config, types
 
 from triops.backends.numpy.compiled.jit import apart, called, intrinsic
 
-__all__ = ["FEW", "NARROW", "PANEL", "in_panels", "in_tiles", "tiled", "tiles_wide"]
+__all__ = ["FEW", "NARROW", "PANEL", "Vectors", "in_panels", "in_tiles", "tiled", "tiles_wide"]
 
 PANEL = 16  # columns that lie together: a line of a cache
 FEW = 4  # rows of the tile that the last rows are done with
@@ -47,7 +47,7 @@ def _tile(most_rows: int, panels: int, *, whole: bool) -> Callable[..., Any]:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             A, down_A, along_A, B, down_B, across_B, C, down_C, rows, columns, inner, add = args
             A, B, C = (builder.inttoptr(address, ir.FloatType().as_pointer()) for address in (A, B, C))
-            vectors = _Vectors(builder, panels, None if whole else columns)
+            vectors = Vectors(builder, panels, None if whole else columns)
             # A row that is not there is read where the first is, and not stored.
             there = [_true if whole else builder.icmp_signed("<", _number(i), rows) for i in range(most_rows)]
             lines = [
@@ -85,8 +85,8 @@ def _number(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
-class _Vectors:
-    """The vectors of a row of a tile. columns: how many of its entries are there, None for all."""
+class Vectors:
+    """The vectors of some panels of a row. columns: how many of the entries are there, None for all."""
 
     def __init__(self, builder: Any, panels: int, columns: Any) -> None:
         self._builder, self._places = (

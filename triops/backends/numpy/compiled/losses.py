@@ -1,0 +1,41 @@
+"""Losses of rows of probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.scalar import F
+
+__all__ = ["LOSSES"]
+
+_THRESHOLD = 32_768  # entries from which a second thread pays
+_TINY = F(np.finfo(np.float32).tiny)
+
+
+def label_rows(Y: Any, labels: Any, losses: Any, dX: Any, scale: Any) -> None:
+    for i in range(Y.shape[0]):
+        for j in range(Y.shape[1]):
+            dX[i, j] = Y[i, j] * scale
+        y = Y[i, labels[i]]
+        dX[i, labels[i]] = (y - F(1)) * scale
+        losses[i] = -F(math.log(_TINY if y < _TINY else y))
+
+
+_label = Kernel(
+    label_rows, globals(), dict.fromkeys(("Y", "labels", "losses", "dX"), 1), threshold=_THRESHOLD, grain=1
+)
+
+
+def label_cross_entropy(Y: Any, labels: Any, scale: float) -> tuple[Any, Any]:
+    losses, dX = np.empty(len(Y), np.float32), np.empty(Y.shape, np.float32)
+    _label(len(Y), matrix(Y), flat(labels.astype(np.int64, copy=False)), losses, dX, scale, size=Y.size)
+    return losses, dX
+
+
+LOSSES: Mapping[str, Callable[..., Any]] = {"label_cross_entropy": label_cross_entropy}

@@ -33,7 +33,7 @@ def _driven(threads: bool, op: Any, args: list[Any], settings: Any) -> list[Any]
         self.in_slices(POOL.wake(1) if threads else 0, work, slices or (5 if threads else 1), *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Kernel, "__call__", call)
+        patch.setattr(Kernel, "run", call)
         # Moments are updated where they are.
         return leaves(op(*(mapped(lambda array: array.copy(order="K"), arg) for arg in args), **settings))
 

@@ -161,7 +161,7 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """Y = clip(slope X + offset, min_val, max_val)."""
-        return self._clip("clipped_linear", X, slope=slope, offset=offset, min_val=min_val, max_val=max_val)
+        return self._clip("clipped_linear", X, slope, offset, min_val, max_val)
 
     def backprop_clipped_linear(
         self,
@@ -173,38 +173,42 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """dX = slope dY where slope X + offset is strictly between the two bounds, else 0."""
-        line = {"slope": slope, "offset": offset, "min_val": min_val, "max_val": max_val}
-        return self._backprop_clip("backprop_clipped_linear", dY, X, **line)
+        return self._backprop_clip("backprop_clipped_linear", dY, X, slope, offset, min_val, max_val)
 
     def relu_k(self, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """Y = clip(X, 0, n). Krizhevsky 2010, Convolutional Deep Belief Networks on CIFAR-10."""
-        return self._clip("relu_k", X, max_val=n)
+        return self._clip("relu_k", X, 1.0, 0.0, 0.0, n)
 
     def backprop_relu_k(self, dY: FloatsXd, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """dX = dY where 0 < X < n, else 0."""
-        return self._backprop_clip("backprop_relu_k", dY, X, max_val=n)
+        return self._backprop_clip("backprop_relu_k", dY, X, 1.0, 0.0, 0.0, n)
 
     def hard_sigmoid(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(0.2 X + 0.5, 0, 1)."""
-        return self._clip("hard_sigmoid", X, **_LINES["hard_sigmoid"])
+        return self._clip("hard_sigmoid", X, 0.2, 0.5, 0.0, 1.0)
 
     def backprop_hard_sigmoid(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = 0.2 dY where |X| < 2.5, else 0."""
-        return self._backprop_clip("backprop_hard_sigmoid", dY, X, **_LINES["hard_sigmoid"])
+        return self._backprop_clip("backprop_hard_sigmoid", dY, X, 0.2, 0.5, 0.0, 1.0)
 
     def hard_tanh(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(X, -1, 1)."""
-        return self._clip("hard_tanh", X, **_LINES["hard_tanh"])
+        return self._clip("hard_tanh", X, 1.0, 0.0, -1.0, 1.0)
 
     def backprop_hard_tanh(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY where |X| < 1, else 0."""
-        return self._backprop_clip("backprop_hard_tanh", dY, X, **_LINES["hard_tanh"])
+        return self._backprop_clip("backprop_hard_tanh", dY, X, 1.0, 0.0, -1.0, 1.0)
 
-    def _clip(self, op: str, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._forward(op, X, "clipped_linear", _line(op, **line))
+    def _clip(
+        self, op: str, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
+    ) -> FloatsXd:
+        return self._forward(op, X, "clipped_linear", _line(op, slope, offset, min_val, max_val))
 
-    def _backprop_clip(self, op: str, dY: FloatsXd, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._backward(op, "dY X", dY, X, "backprop_clipped_linear", _line(op, **line))
+    def _backprop_clip(
+        self, op: str, dY: FloatsXd, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
+    ) -> FloatsXd:
+        line = _line(op, slope, offset, min_val, max_val)
+        return self._backward(op, "dY X", dY, X, "backprop_clipped_linear", line)
 
     def _forward(self, op: str, X: FloatsXd, kernel: str = "", settings: Mapping[str, float] = {}) -> FloatsXd:
         self._floats(op, "X", X)

@@ -111,8 +111,9 @@ class AttentionOps(LengthOps):
     ) -> dict[str, Any]:
         """Check what both ops are given; returns the settings of their kernels."""
         self._floats(op, "Q K V", Q, K, V)
-        for argument, array in (("Q", Q), ("K", K), ("V", V)):
-            self._rank(op, argument, array, 3)
+        if not Q.ndim == K.ndim == V.ndim == 3:
+            for argument, array in (("Q", Q), ("K", K), ("V", V)):
+                self._rank(op, argument, array, 3)
         if 0 in Q.shape[1:]:
             raise ShapeError(f"{op}: Q must have at least one head of at least one column, got {tuple(Q.shape)}")
         self._shape(op, "K", K, (K.shape[0], *Q.shape[1:]), "the heads and widths of Q")
@@ -142,18 +143,19 @@ class AttentionOps(LengthOps):
 
     def _most(self, op: str, argument: str, lengths: Ints1d, longest: int | None) -> int:
         """The length that scores are made for."""
-        if longest is None and self.backend.is_traced(lengths):
-            known = bounds()
-            longest = None if known is None else known.longest_of(lengths)
-        if longest is None and self.backend.is_traced(lengths):
+        if self.can_look(lengths) or (longest is None and not self.backend.is_traced(lengths)):
+            most = self._extremes(lengths)[1] if lengths.shape[0] else 0
+            if longest is not None and most > longest:
+                raise ShapeError(
+                    f"{op}: longest must be at least the largest of {argument}, {most}, got {longest}"
+                )
+            return most if longest is None else longest
+        known = bounds()
+        if longest is None and known is not None:
+            longest = known.longest_of(lengths)
+        if longest is None:
             raise UnknownLengths(
                 f"{op}: longest must be given while compiling, since the values of {argument} are not known: "
                 f"pass a number that none of them exceeds"
             )
-        if longest is not None and not self.can_look(lengths):
-            return longest
-        values = self.backend.to_numpy(lengths)
-        most = int(values.max()) if values.size else 0
-        if longest is not None and most > longest:
-            raise ShapeError(f"{op}: longest must be at least the largest of {argument}, {most}, got {longest}")
-        return most if longest is None else longest
+        return longest

@@ -100,7 +100,7 @@ class EmbeddingOps(OpsBase):
     def _in_range(self, op: str, indices: IntsXd, nV: int) -> None:
         if indices.size == 0 or not self.can_look(indices):
             return
-        lowest, highest, _ = self.backend.extremes(indices)
+        lowest, highest, _ = self._extremes(indices)
         if lowest < 0 or highest >= nV:
             wrong = lowest if lowest < 0 else highest
             raise ShapeError(

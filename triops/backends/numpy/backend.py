@@ -68,16 +68,21 @@ class NumpyBackend(Backend):
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return (np.zeros if zeros else np.empty)(tuple(shape), dtype=dtype)
 
-    def extremes(self, integers: Any) -> tuple[int, int, int]:
-        return self._extremes(integers)
-
     @cached_property
-    def _extremes(self) -> Callable[[Any], tuple[int, int, int]]:
+    def extremes(self) -> Callable[[Any], tuple[int, int, int]]:  # found once, since every check asks
         try:
             from triops.backends.numpy.compiled.integers import extremes
         except ImportError:
             return super().extremes
         return extremes
+
+    @cached_property
+    def rises(self) -> Callable[[Any], tuple[int, int]]:
+        try:
+            from triops.backends.numpy.compiled.integers import rises
+        except ImportError:
+            return super().rises
+        return rises
 
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import I, kept
 
@@ -58,17 +58,17 @@ def maxout(X: Any) -> Any:
     P = X.shape[-1]
     if P > LONGEST:
         return NotImplemented
-    best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
-    _forward(P)(best.size, flat(X), best.ravel(), which.ravel())
+    best, which = floats(X.shape[:-1]), np.empty(X.shape[:-1], np.int32)
+    _forward(P).run(best.size, flat(X), best.ravel(), which.ravel())
     return best, which
 
 
 def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
     if P > LONGEST:
         return NotImplemented
-    dX = np.empty((*dY.shape, P), np.float32)
+    dX = floats((*dY.shape, P))
     indices = flat(which.astype(np.int32, copy=False))
-    _backward(P)(dY.size, flat(dY), indices, dX.ravel())
+    _backward(P).run(dY.size, flat(dY), indices, dX.ravel())
     return dX
 
 

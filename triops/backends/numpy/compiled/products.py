@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums
 from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
     block_kernel,
@@ -87,11 +87,11 @@ def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
         return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
-    C = np.empty((rows, columns), np.float32)
+    C = floats((rows, columns))
     if turn_B or not reads_as_it_lies(1, columns):
         in_blocks(_turned_product if turn_B else _plain_product, A, B, C, columns=columns, turn_A=turn_A)
     else:
-        _product(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=rows * columns * terms)
+        _product.run(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=rows * columns * terms)
     return C
 
 
@@ -109,7 +109,7 @@ def affine(X: Any, W: Any, b: Any) -> Any:
         Y = np.matmul(X, W.T)
         Y += b
         return Y
-    Y = np.empty((len(X), len(W)), np.float32)
+    Y = floats((len(X), len(W)))
     in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=len(W))
     return Y
 
@@ -123,8 +123,8 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     if not reads_as_it_lies(*W.shape):
         return multiply(dY, False, W, False), dW, dY.sum(axis=0)
     dY, slices = matrix(dY), slices_of(len(X))
-    dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
-    _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
+    dX, db = floats(X.shape), sums(slices, dY.shape[1])
+    _backprop_affine.run(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
     return dX, dW, added(db, dY.shape[1])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import inlined
@@ -113,9 +113,9 @@ _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 
 def gather(table: Any, indices: Any) -> Any:
     rows, places = _matrix(table), flat(_wide(indices))
-    out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
+    out = floats((*indices.shape, *table.shape[1:]))
     lie_so = indices.ndim == 1 and table.ndim == 2
-    _gather(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
+    _gather.run(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
     return out
 
 
@@ -124,13 +124,13 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
+        _scatter.run(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
     return out
 
 
 def gather_add(table: Any, indices: Any) -> Any:
-    out = np.empty((len(indices), table.shape[1]), np.float32)
-    _gather_add(len(out), matrix(table), matrix(_wide(indices)), out)
+    out = floats((len(indices), table.shape[1]))
+    _gather_add.run(len(out), matrix(table), matrix(_wide(indices)), out)
     return out
 
 
@@ -138,14 +138,14 @@ def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         owners = _owners(len(dY))
-        _scatter_sums(len(dY), out, matrix(_wide(indices)), matrix(dY), owners - 1, slices=owners)
+        _scatter_sums.run(len(dY), out, matrix(_wide(indices)), matrix(dY), owners - 1, slices=owners)
     return out
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
-    out = np.empty((len(lengths), table.shape[1]), np.float32)
+    out = floats((len(lengths), table.shape[1]))
     if out.size:
-        _bag(len(out), matrix(table), matrix(_wide(indices)), starts_of(lengths), mean, out)
+        _bag.run(len(out), matrix(table), matrix(_wide(indices)), starts_of(lengths), mean, out)
     return out
 
 
@@ -153,7 +153,7 @@ def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean
     out = np.zeros((nV, dY.shape[1]), np.float32)
     if indices.size:
         starts, owners = starts_of(lengths), _owners(len(indices))
-        _scatter_bags(
+        _scatter_bags.run(
             len(indices), out, matrix(_wide(indices)), starts, mean, matrix(dY), owners - 1, slices=owners
         )
     return out

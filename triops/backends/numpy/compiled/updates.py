@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import FAST, FASTER
 from triops.backends.numpy.compiled.scalar import F
@@ -93,16 +93,16 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
-    out = np.empty(W.shape, np.float32)
-    _sgd(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
+    out = floats(W.shape)
+    _sgd.run(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
     return out
 
 
 def sgd_momentum(
     W: Any, dW: Any, velocity: Any, learn_rate: float, momentum: float, keep: float, *, nesterov: bool
 ) -> tuple[Any, Any]:
-    out, velocity = np.empty(W.shape, np.float32), _own(velocity)
-    _sgd_momentum(
+    out, velocity = floats(W.shape), _own(velocity)
+    _sgd_momentum.run(
         W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(),
         *map(float, (learn_rate, momentum, keep)), nesterov,
     )  # fmt: skip
@@ -126,8 +126,8 @@ def radam(
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:
-    out = np.empty(ema.shape, np.float32)
-    _average(ema.size, flat(ema), flat(weights), out.ravel(), rest)
+    out = floats(ema.shape)
+    _average.run(ema.size, flat(ema), flat(weights), out.ravel(), rest)
     return out
 
 
@@ -143,19 +143,19 @@ def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
 
 def _square_sum(entries: Any) -> float:
     sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
-    _square_sums(entries.size, entries, sums, slices=sums.size)
+    _square_sums.run(entries.size, entries, sums, slices=sums.size)
     return sums.item() if sums.size == 1 else float(sums.sum())
 
 
 def _scaled(X: Any, scale: float) -> Any:
-    out = np.empty(X.shape, np.float32)
-    _scale(X.size, flat(X), out.ravel(), scale)
+    out = floats(X.shape)
+    _scale.run(X.size, flat(X), out.ravel(), scale)
     return out
 
 
 def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
-    out, mom1, mom2 = np.empty(W.shape, np.float32), _own(mom1), _own(mom2)
-    kernel(
+    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
+    kernel.run(
         W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
         *numbers,
     )  # fmt: skip

@@ -122,6 +122,10 @@ class Backend(ABC):
         rises = values[1:] - values[:-1]
         return int(rises.min()), int(rises.max())
 
+    def word(self, value: int) -> Any:
+        """A number from 0 to 2³²-1 that keeps its width."""
+        return self.host.as_scalar(value, "uint32")
+
     def is_traced(self, array: object) -> bool:
         """Whether `array` stands for a value that a compiler will know only later."""
         return False

@@ -4,6 +4,7 @@ it reads the input X or the output Y of the forward pass."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 from triops.errors import ArgumentError
@@ -235,6 +236,12 @@ class ActivationOps(OpsBase):
 
 def form_of(op: str, activation: str, settings: Mapping[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
     """The kernel that computes an activation, and the numbers that it takes, by name."""
+    return _form_of(op, activation, *settings.items())
+
+
+@lru_cache(maxsize=256)
+def _form_of(op: str, activation: str, *items: tuple[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
+    settings = dict(items)
     if activation not in GRADIENT_READS:
         raise ArgumentError(f"{op}: activation must be one of {', '.join(GRADIENT_READS)}, got {activation!r}")
     known = _SETTINGS.get(activation, {})

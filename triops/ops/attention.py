@@ -91,7 +91,7 @@ class AttentionOps(LengthOps):
         shape = (*Q.shape[:2], V.shape[2])
         self._shape(op, "dY", dY, shape, "as Y")
         self._shape(op, "Y", Y, shape, "a row a query, as wide as V")
-        self._shape(op, "logsumexp", logsumexp, tuple(Q.shape[:2]), "a number for each head of a query")
+        self._shape(op, "logsumexp", logsumexp, Q.shape[:2], "a number for each head of a query")
         dQ, dK, dV = self._kernels[op](dY, Q, K, V, Y, logsumexp, lengths, kv_lengths, mask, **settings)
         return dQ, dK, dV
 

@@ -130,8 +130,10 @@ class OpsBase:
             )
 
     def _shape(self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str) -> None:
-        if array.shape != expected and tuple(array.shape) != expected:
-            raise ShapeError(f"{op}: {argument} must have shape {expected} ({because}), got {tuple(array.shape)}")
+        if array.shape != expected:
+            raise ShapeError(
+                f"{op}: {argument} must have shape {tuple(expected)} ({because}), got {tuple(array.shape)}"
+            )
 
     def _width(self, op: str, X: Array) -> None:
         if X.ndim < 1 or X.shape[-1] == 0:

@@ -55,7 +55,7 @@ class FusedOps(ActivationOps):
         self._rank(op, "X", X, 2)
         self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
         self._shape(op, "W", W, (dY.shape[1], X.shape[1]), "from the columns of X to those of dY")
-        self._shape(op, "saved", saved, tuple(dY.shape), "as dY")
+        self._shape(op, "saved", saved, dY.shape, "as dY")
         name, numbers = form_of(op, activation, settings)
         dX, dW, db = self._kernels[op](
             dY, X, W, saved, activation=name, settings=numbers, wants_dX=bool(wants_dX)
@@ -72,7 +72,7 @@ class FusedOps(ActivationOps):
         self._floats(op, "X W b", X, W, b)
         self._rank(op, "X", X, 2)
         self._pieces(op, X, W)
-        self._shape(op, "b", b, tuple(W.shape[:2]), "one for each row of W")
+        self._shape(op, "b", b, W.shape[:2], "one for each row of W")
         Y, which = self._kernels[op](X, W, b)
         return Y, which
 
@@ -92,7 +92,7 @@ class FusedOps(ActivationOps):
         self._rank(op, "X", X, 2)
         self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
         self._pieces(op, X, W)
-        self._shape(op, "which", which, tuple(dY.shape), "as dY")
+        self._shape(op, "which", which, dY.shape, "as dY")
         self._shape(op, "W", W, (dY.shape[1], *W.shape[1:]), "one for each column of dY")
         dX, dW, db = self._kernels[op](dY, X, W, which, wants_dX=bool(wants_dX))
         return dX, dW, db

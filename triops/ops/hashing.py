@@ -54,7 +54,7 @@ class HashingOps(OpsBase):
         self._longs(op, "ids", ids)
         if not hasattr(seed, "__index__") or not 0 <= index(seed) < _WORD:
             raise ArgumentError(f"{op}: seed must be an integer from 0 to {_WORD - 1}, got {seed!r}")
-        return self.backend.host.as_scalar(index(seed), "uint32")
+        return self.backend.word(index(seed))
 
     def _longs(self, op: str, argument: str, array: Array) -> None:
         self.check_owner(op, argument, array)

@@ -89,7 +89,7 @@ class RecurrentOps(LengthOps):
         self._floats(op, "dY params Y gates cells X H0 C0", dY, params, Y, G, C, X, H0, C0)
         count = self._lstm(op, params, H0, C0, X, size_at_t, sequences)
         self._gradient_of(op, dY, Y, G, H0, X)
-        self._shape(op, "fwd_state[2]", C, tuple(Y.shape), "as fwd_state[0]")
+        self._shape(op, "fwd_state[2]", C, Y.shape, "as fwd_state[0]")
         dX, d_params, dH0, dC0 = self._kernels[op](
             dY, size_at_t, params, tuple(fwd_state), sequences=count, scan=self.backend.scan
         )
@@ -154,7 +154,7 @@ class RecurrentOps(LengthOps):
     ) -> int:
         self._floats(op, "params H0 C0 X", params, H0, C0, X)
         count = self._network(op, 4, params, H0, X, sizes, N)
-        self._shape(op, "C0", C0, tuple(H0.shape), "as H0")
+        self._shape(op, "C0", C0, H0.shape, "as H0")
         return count
 
     def _gru(self, op: str, params: Floats1d, H0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None) -> int:

@@ -116,14 +116,13 @@ def _row_kernel(
 
 
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
-    rows, nO = len(X), len(W)
-    if not (X.size and nO):
+    if not (X.size and W.size):
         return NotImplemented
-    Z = floats((rows, nO))
-    Y = np.empty_like(Z) if keeps_input else Z
+    Z = floats((len(X), len(W)))
+    Y = floats(Z.shape) if keeps_input else Z
     in_blocks(
         _forward(activation, keeps_input), matrix(X), matrix(W), flat(b), Z, Y,
-        *_numbers(settings), columns=nO,
+        *[number for _, number in settings], columns=len(W),
     )  # fmt: skip
     return Y, Z
 
@@ -135,11 +134,12 @@ def backprop_affine_activation(
         return NotImplemented
     fused = wants_dX and reads_as_it_lies(*W.shape)
     dZ, dX = floats(dY.shape), _like(X, fused)
-    work = _work(len(X), W.size)
-    db = sums(work["slices"], dY.shape[1])
+    slices = slices_of(len(X))
+    db = sums(slices, dY.shape[1])
     _backward(activation, fused).run(
-        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
-    )
+        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *[number for _, number in settings],
+        slices=slices, size=len(X) * W.size,
+    )  # fmt: skip
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     return dX if wants_dX else None, multiply(dZ, True, X, False), added(db, dY.shape[1])
@@ -163,11 +163,13 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
         return NotImplemented
     fused = wants_dX and reads_as_it_lies(nO * P, nI)
     dZ, dX = floats((len(dY), nO * P)), _like(X, fused)
-    work = _work(len(X), W.size)
-    db = sums(work["slices"], P, nO)
+    slices = slices_of(len(X))
+    db = sums(slices, P, nO)
     winners = matrix(which.astype(np.int32, copy=False))
     W = matrix(W.reshape(nO * P, nI))
-    _maxout_backward(P, fused).run(len(dY), W, matrix(dY), winners, dZ, dX, db, **work)
+    _maxout_backward(P, fused).run(
+        len(dY), W, matrix(dY), winners, dZ, dX, db, slices=slices, size=len(X) * W.size
+    )
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     dW = multiply(dZ, True, X, False).reshape(nO, P, nI)
@@ -176,15 +178,6 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
 
 def _like(X: Any, wanted: bool) -> Any:
     return floats(X.shape if wanted else (0, 0))
-
-
-def _work(rows: int, weights: int) -> dict[str, int]:
-    # Short sums keep their digits: a slice has at most some hundred rows.
-    return {"slices": slices_of(rows), "size": rows * weights}
-
-
-def _numbers(settings: Any) -> list[Any]:
-    return [value for _, value in settings]
 
 
 FUSED: Mapping[str, Callable[..., Any]] = {

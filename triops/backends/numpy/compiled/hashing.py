@@ -83,17 +83,17 @@ _hash = Kernel(hash_ids, globals(), {"ids": 1, "out": 2}, threshold=_THRESHOLD)
 _ngrams = Kernel(hash_ngrams, globals(), {"out": 1}, threshold=_THRESHOLD)
 
 
-def hash(ids: Any, seed: Any) -> Any:
+def hash(ids: Any, seed: int) -> Any:
     if sys.byteorder != "little":
         return NotImplemented
     out = np.empty((ids.size, 4), np.uint32)
-    _hash.run(ids.size, _words(ids), out.reshape(-1).view(np.uint64), int(seed) ^ 8)
+    _hash.run(ids.size, _words(ids), out.reshape(-1).view(np.uint64), seed ^ 8)
     return out
 
 
-def hash32(ids: Any, seed: Any) -> Any:
+def hash32(ids: Any, seed: int) -> Any:
     out = np.empty(ids.size, U)
-    _hash_32.run(ids.size, _words(ids), out, int(seed))
+    _hash_32.run(ids.size, _words(ids), out, seed)
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums, zeros
 from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
     block_kernel,
@@ -15,11 +15,11 @@ from triops.backends.numpy.compiled.blocks import (
     reads_as_it_lies,
     with_steps,
 )
-from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
-__all__ = ["PRODUCTS", "multiply", "slices_of", "times"]
+__all__ = ["PRODUCTS", "column_sums", "multiply", "slices_of", "times"]
 
 _SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
@@ -48,6 +48,13 @@ def backprop_affine_rows(W: Any, dY: Any, dX: Any, db: Any, part: int) -> None:
     times(dY, W, dX)
 
 
+def add_rows(Y: Any, sums: Any) -> None:
+    for i in range(Y.shape[0]):
+        for j in range(sums.size):
+            sums[j] += Y[i, j]
+
+
+_add_rows = on_one_thread(add_rows, globals())
 _product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=FEW)
 _backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
 
@@ -77,6 +84,13 @@ _ADD_BIAS = [
 _turned_product = block_kernel("product_turned", "Y", _IN_Y, [], {})
 _plain_product = block_kernel("product_plain", "Y", _IN_Y, [], {}, turned=False)
 _affine = block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {})
+
+
+def column_sums(Y: Any) -> Any:
+    """Σ Y over the rows."""
+    sums = zeros(Y.shape[1])
+    _add_rows(matrix(Y), sums)
+    return sums
 
 
 def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
@@ -117,11 +131,11 @@ def affine(X: Any, W: Any, b: Any) -> Any:
 def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dW = multiply(dY, True, X, False)
     if not wants_dX:
-        return None, dW, dY.sum(axis=0)
+        return None, dW, column_sums(dY)
     if not pays(len(X), *W.shape[::-1], turn_B=False):
-        return np.matmul(dY, W), dW, dY.sum(axis=0)
+        return np.matmul(dY, W), dW, column_sums(dY)
     if not reads_as_it_lies(*W.shape):
-        return multiply(dY, False, W, False), dW, dY.sum(axis=0)
+        return multiply(dY, False, W, False), dW, column_sums(dY)
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = floats(X.shape), sums(slices, dY.shape[1])
     _backprop_affine.run(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)

@@ -18,7 +18,7 @@ from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called
-from triops.backends.numpy.compiled.products import multiply
+from triops.backends.numpy.compiled.products import column_sums, multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 from triops.backends.numpy.compiled.tiles import PANEL, tiled, tiles_wide
 
@@ -267,18 +267,15 @@ def _backward(
             )  # fmt: skip
             dWx, dbx, dWh, dbh = gradients[dirs * i + d]
             dWx[...], dWh[...] = multiply(dA[d], True, below, False), multiply(dU[d], True, earlier[0], False)
-            np.add.reduce(dU[d], axis=0, out=dbh)
-            if gates == 4:
-                dbx[...] = dbh
-            else:
-                np.add.reduce(dA[d], axis=0, out=dbx)
+            dbh[...] = column_sums(dU[d])
+            dbx[...] = dbh if gates == 4 else column_sums(dA[d])
             product = multiply(dA[d], False, Wx, False)
             d_below = product if d_below is None else d_below + product
             if gates == 4:
-                np.add.reduce(carried, axis=0, out=d_starts[1][i, d])
+                d_starts[1][i, d] = column_sums(carried)
             else:
                 dH[:, :nO] += carried
-            np.add.reduce(dH[:, :nO], axis=0, out=d_starts[0][i, d])
+            d_starts[0][i, d] = column_sums(dH)[:nO]
         above = d_below.reshape(rows, dirs, -1) if i else d_below
     return above, d_params, *d_starts
 

@@ -43,7 +43,7 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     "starts_ends": lambda n: np.arange(0, n + 1, 4, dtype=np.int32),
     "lasts": lambda n: np.arange(3, n, 4, dtype=np.int32),
     **dict.fromkeys(("rows", "nV"), lambda n: n),
-    **dict.fromkeys(("seed", "step", "first"), lambda n: np.uint32(1)),
+    **dict.fromkeys(("seed", "step", "first"), lambda n: 1),
     **dict.fromkeys(("ids", "keys"), lambda n: np.zeros(n * _WIDTH, np.uint64)),
     "lengths": lambda n: np.full(n // 4, 4, np.int64),
     "shape": lambda n: (n, _WIDTH),

@@ -94,7 +94,7 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
     out = floats(W.shape)
-    _sgd.run(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
+    _sgd.run(W.size, flat(W), flat(dW), out.ravel(), learn_rate, keep)
     return out
 
 
@@ -104,7 +104,7 @@ def sgd_momentum(
     out, velocity = floats(W.shape), _own(velocity)
     _sgd_momentum.run(
         W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(),
-        *map(float, (learn_rate, momentum, keep)), nesterov,
+        learn_rate, momentum, keep, nesterov,
     )  # fmt: skip
     return out, velocity
 
@@ -113,16 +113,24 @@ def adam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, root_fix2: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    numbers = beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
-    return _with_moments(_adam, W, dW, mom1, mom2, *map(float, numbers))
+    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
+    _adam.run(
+        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
+        beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep,
+    )  # fmt: skip
+    return out, mom1, mom2
 
 
 def radam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, rectifier: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    numbers = beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
-    return _with_moments(_radam, W, dW, mom1, mom2, *map(float, numbers))
+    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
+    _radam.run(
+        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
+        beta1, rest1, beta2, rest2, eps, rate, rectifier, keep,
+    )  # fmt: skip
+    return out, mom1, mom2
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:
@@ -151,15 +159,6 @@ def _scaled(X: Any, scale: float) -> Any:
     out = floats(X.shape)
     _scale.run(X.size, flat(X), out.ravel(), scale)
     return out
-
-
-def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
-    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
-    kernel.run(
-        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
-        *numbers,
-    )  # fmt: skip
-    return out, mom1, mom2
 
 
 def _own(state: Any) -> Any:

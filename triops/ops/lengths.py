@@ -12,28 +12,32 @@ __all__ = ["LengthOps"]
 class LengthOps(OpsBase):
     """What lengths, and the number of rows they stand for, must be."""
 
-    def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths") -> None:
-        """Check integers from `least` on that add up to `rows`: their values only where no device has to wait."""
+    def _lengths(
+        self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths"
+    ) -> int | None:
+        """Check integers from `least` on that add up to `rows`, and return the largest: their values only where
+        no device has to wait, else None."""
         if isinstance(lengths, self._owned_types) and lengths.dtype.kind in "iu" and lengths.ndim == 1:
-            lowest, _, total = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
+            lowest, highest, total = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
             if lowest >= least and total == rows:
-                return
-        self._check_lengths(op, lengths, rows, least, argument)
+                return highest
+        return self._check_lengths(op, lengths, rows, least, argument)
 
-    def _check_lengths(self, op: str, lengths: Ints1d, rows: int, least: int, argument: str) -> None:
+    def _check_lengths(self, op: str, lengths: Ints1d, rows: int, least: int, argument: str) -> int | None:
         """The same, where it is not seen at once."""
         self._ints(op, argument, lengths)
         self._rank(op, argument, lengths, 1)
-        total = 0
+        highest = total = 0
         if lengths.shape[0]:
             if not self.can_look(lengths):
-                return
-            lowest, _, total = self._extremes(lengths)
+                return None
+            lowest, highest, total = self._extremes(lengths)
             if lowest < least:
                 hint = ": leave empty sequences out" if lowest == 0 else ""
                 raise ShapeError(f"{op}: {argument} must all be {least} or more, got {lowest}{hint}")
         if total != rows:
             raise ShapeError(f"{op}: {argument} must add up to the number of rows, {rows}, got {total}")
+        return highest
 
     def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
         """The number of rows, from the lengths where it is not given."""

@@ -22,7 +22,7 @@ __all__ = ["NumpyBackend"]
 _CPU = Device("cpu", 0)
 # float32 data, and ids to hash.
 _COMPILED_DTYPES = frozenset(map(np.dtype, ("float32", "int64", "uint64")))
-_OF_NUMBERS = frozenset({"dropout_mask"})  # ops without an array, whose dtype would say which kernel takes the call
+_OF_NUMBERS = frozenset({"dropout_mask"})  # ops without an array whose dtype could say which kernel it is
 
 
 class NumpyBackend(Backend):

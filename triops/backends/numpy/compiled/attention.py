@@ -23,6 +23,7 @@ __all__ = ["ATTENTION"]
 _THRESHOLD = 8  # heads of sequences from which a second thread pays
 _BLOCK = 48  # queries whose scores are held at a time
 _INF = F(np.inf)
+_PLACE = np.dtype(np.int64)
 _NO_MASK = np.empty((0, 0), np.bool_)
 
 
@@ -179,10 +180,14 @@ def attention(
     Q: Any, K: Any, V: Any, lengths: Any, kv_lengths: Any, mask: Any,
     *, scale: float, causal: bool, longest: int, longest_keys: int,
 ) -> tuple[Any, Any]:  # fmt: skip
-    Y, logsumexp = floats((*Q.shape[:2], V.shape[2])), floats(Q.shape[:2])
-    if Q.size:
-        pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
-        _attend.run(len(pairs), pairs, *spread(Q), *spread(K), *spread(V), *rest, Q.shape[2], Y, logsumexp)
+    rows, heads, nI = Q.shape
+    Y, logsumexp = floats((rows, heads, V.shape[2])), floats((rows, heads))
+    if rows:
+        pairs, *layout = _layout(heads, lengths, kv_lengths, mask)
+        _attend.run(
+            len(pairs), pairs, *spread(Q), *spread(K), *spread(V), *layout, scale, causal, longest_keys, nI, Y,
+            logsumexp,
+        )  # fmt: skip
     return Y, logsumexp
 
 
@@ -192,25 +197,21 @@ def backprop_attention(
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     dQ, dK, dV = floats(Q.shape), floats(K.shape), floats(V.shape)
     if Q.size or K.size:
-        pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
+        pairs, *layout = _layout(Q.shape[1], lengths, kv_lengths, mask)
         _backprop_attend.run(
             len(pairs), pairs, *spread(dY), *spread(Q), *spread(K), *spread(V), *spread(Y), matrix(logsumexp),
-            *rest, Q.shape[2], V.shape[2], *spread(dQ), *spread(dK), *spread(dV),
+            *layout, scale, causal, longest_keys, Q.shape[2], V.shape[2], *spread(dQ), *spread(dK), *spread(dV),
         )  # fmt: skip
     return dQ, dK, dV
 
 
-def _layout(
-    Q: Any, lengths: Any, kv_lengths: Any, mask: Any, scale: float, causal: bool, longest_keys: int
-) -> tuple[Any, ...]:
-    """Each sequence with each head, and what both kernels are told."""
-    heads = Q.shape[1]
-    pairs = np.empty((len(lengths) * heads, 2), np.int64)
+def _layout(heads: int, lengths: Any, kv_lengths: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
+    """Each sequence with each head, where queries and keys start, and what may be seen."""
+    pairs = np.empty((len(lengths) * heads, 2), _PLACE)
     _count_pairs(heads, pairs)
     starts = starts_of(lengths)
     key_starts = starts if kv_lengths is None else starts_of(kv_lengths)
-    masks = _NO_MASK if mask is None else matrix(mask)
-    return pairs, starts, key_starts, masks, scale, causal, longest_keys
+    return pairs, starts, key_starts, _NO_MASK if mask is None else matrix(mask)
 
 
 ATTENTION: Mapping[str, Callable[..., Any]] = {

@@ -65,7 +65,7 @@ _rises = on_one_thread(lowest_highest_rise, globals())
 def extremes(integers: Any) -> tuple[int, int, int]:
     """The lowest, the highest and the sum of at least one integer."""
     if integers.dtype in _DTYPES:
-        found: tuple[int, int, int] = _extremes(flat(integers))
+        found: tuple[int, int, int] = _extremes(integers.ravel() if integers.flags.carray else flat(integers))
         return found
     return int(integers.min()), int(integers.max()), int(integers.sum())
 
@@ -78,6 +78,8 @@ def rises(integers: Any) -> tuple[int, int]:
 
 def plain(integers: Any) -> Any:
     """The same in one dimension, of a dtype that kernels are compiled for."""
+    if integers.dtype in _DTYPES and integers.flags.carray:
+        return integers.ravel()
     return flat(integers if integers.dtype in _DTYPES else integers.astype(_PLACE))
 
 

@@ -59,7 +59,7 @@ _product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=
 _backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
 
 
-def pays(rows: int, columns: int, terms: int, *, turn_B: bool) -> bool:
+def pays(rows: int, columns: int, terms: int, turn_B: bool) -> bool:
     """Whether a product is large enough for this. A BLAS is slow with a small B that has to be transposed, and
     fast with few rows or columns."""
     work = rows * columns * terms
@@ -96,8 +96,8 @@ def column_sums(Y: Any) -> Any:
 def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     """A B, either transposed where it is said."""
     terms, rows = A.shape if turn_A else A.shape[::-1]
-    columns = B.shape[0] if turn_B else B.shape[1]
-    if not pays(rows, columns, terms, turn_B=turn_B):
+    columns = B.shape[not turn_B]
+    if not pays(rows, columns, terms, turn_B):
         return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
@@ -119,12 +119,13 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if not pays(len(X), *W.shape, turn_B=True):
+    nO, nI = W.shape
+    if not pays(len(X), nO, nI, turn_B=True):
         Y = np.matmul(X, W.T)
         Y += b
         return Y
-    Y = floats((len(X), len(W)))
-    in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=len(W))
+    Y = floats((len(X), nO))
+    in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=nO)
     return Y
 
 
@@ -132,9 +133,10 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dW = multiply(dY, True, X, False)
     if not wants_dX:
         return None, dW, column_sums(dY)
-    if not pays(len(X), *W.shape[::-1], turn_B=False):
+    nO, nI = W.shape
+    if not pays(len(X), nI, nO, turn_B=False):
         return np.matmul(dY, W), dW, column_sums(dY)
-    if not reads_as_it_lies(*W.shape):
+    if not reads_as_it_lies(nO, nI):
         return multiply(dY, False, W, False), dW, column_sums(dY)
     dY, slices = matrix(dY), slices_of(len(X))
     dX, db = floats(X.shape), sums(slices, dY.shape[1])

@@ -112,10 +112,11 @@ _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
+    if indices.size < _THRESHOLD and table.flags.c_contiguous:
+        return table.take(indices, axis=0)
     rows, places = _matrix(table), flat(_wide(indices))
     out = floats((*indices.shape, *table.shape[1:]))
-    lie_so = indices.ndim == 1 and table.ndim == 2
-    _gather.run(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
+    _gather.run(len(places), rows, places, out.reshape(len(places), rows.shape[1]))
     return out
 
 

@@ -185,17 +185,20 @@ class UpdateOps(OpsBase):
 
     def _same(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
-        reference = arrays[0]
+        reference, owned = arrays[0], self._owned_types
+        if isinstance(reference, owned) and reference.dtype.kind == "f":
+            dtype, shape = reference.dtype, reference.shape
+            for array in arrays:
+                if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
+                    break
+            else:
+                return
+        first, *others = names.split()
         if not isinstance(reference, list):
             self._floats(op, names, *arrays)
-            shape = reference.shape
-            for array in arrays:
-                if array.shape != shape:
-                    first, *_ = names.split()
-                    for argument, each in zip(names.split(), arrays, strict=True):
-                        self._shape(op, argument, each, shape, f"as {first}")
+            for argument, array in zip(others, arrays[1:], strict=True):
+                self._shape(op, argument, array, reference.shape, f"as {first}")
             return
-        first, *others = names.split()
         for argument, array in zip(others, arrays[1:], strict=True):
             if not isinstance(array, list):
                 raise DTypeError(f"{op}: {argument} must be a list, as {first} is, got {type(array).__name__}")

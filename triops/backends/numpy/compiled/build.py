@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from triops.backends.numpy.compiled.cache import is_cached
 from triops.backends.numpy.compiled.jit import FAST, compiled, intrinsic, source_of
 from triops.backends.numpy.compiled.pool import POOL, run_region
+from triops.backends.numpy.written import written
 from triops.backends.threads import get_num_threads
 
 __all__ = ["Kernel", "on_one_thread"]
@@ -72,8 +73,10 @@ class Kernel:
 
     def _begin(self, *args: Any) -> None:
         """One slice, for the first time: from now on it is an attribute that takes no time to find."""
-        first = self._first
-        self._alone = (lambda *args: self._whole(*args, *first)) if first else self._whole
+        given = self._parameters[: len(args)]
+        passed = ", ".join((*given, *map(str, self._first)))
+        source = f"def alone({', '.join(given)}):\n    whole({passed})\n"
+        self._alone = written(source, {"whole": self._whole}) if self._first else self._whole
         self._alone(*args)
 
     def in_slices(self, helpers: int, work: int, slices: int, *args: Any) -> None:

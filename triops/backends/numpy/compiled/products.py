@@ -54,6 +54,13 @@ def add_rows(Y: Any, sums: Any) -> None:
             sums[j] += Y[i, j]
 
 
+def add_to_rows(b: Any, Y: Any) -> None:
+    for i in range(Y.shape[0]):
+        for j in range(b.size):
+            Y[i, j] += b[j]
+
+
+_add_to_rows = on_one_thread(add_to_rows, globals())
 _add_rows = on_one_thread(add_rows, globals())
 _product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=FEW)
 _backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
@@ -122,7 +129,7 @@ def affine(X: Any, W: Any, b: Any) -> Any:
     nO, nI = W.shape
     if not pays(len(X), nO, nI, turn_B=True):
         Y = np.matmul(X, W.T)
-        Y += b
+        _add_to_rows(flat(b), Y)
         return Y
     Y = floats((len(X), nO))
     in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=nO)

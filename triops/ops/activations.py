@@ -146,12 +146,11 @@ class ActivationOps(OpsBase):
 
     def elu(self, X: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """Y = X where X > 0, else alpha (exp X - 1). Clevert et al. 2016, ELUs."""
-        return self._forward("elu", X, "elu", {"alpha": float(alpha)})
+        return self._forward("elu", X, alpha=float(alpha))
 
     def backprop_elu(self, dY: FloatsXd, Y: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """dX = dY where Y > 0, else dY (Y + alpha)."""
-        op = "backprop_elu"
-        return self._backward(op, "dY Y", dY, Y, op, {"alpha": float(alpha)})
+        return self._backward("backprop_elu", "dY Y", dY, Y, alpha=float(alpha))
 
     def clipped_linear(
         self,
@@ -203,35 +202,38 @@ class ActivationOps(OpsBase):
     def _clip(
         self, op: str, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
     ) -> FloatsXd:
-        return self._forward(op, X, "clipped_linear", _line(op, slope, offset, min_val, max_val))
+        self._floats(op, "X", X)
+        _check_bounds(op, min_val, max_val)
+        Y: FloatsXd = self._kernels["clipped_linear"](
+            X, slope=float(slope), offset=float(offset), min_val=float(min_val), max_val=float(max_val)
+        )
+        return Y
 
     def _backprop_clip(
         self, op: str, dY: FloatsXd, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
     ) -> FloatsXd:
-        line = _line(op, slope, offset, min_val, max_val)
-        return self._backward(op, "dY X", dY, X, "backprop_clipped_linear", line)
+        self._with_saved(op, "dY X", dY, X)
+        _check_bounds(op, min_val, max_val)
+        dX: FloatsXd = self._kernels["backprop_clipped_linear"](
+            dY, X, slope=float(slope), offset=float(offset), min_val=float(min_val), max_val=float(max_val)
+        )
+        return dX
 
-    def _forward(self, op: str, X: FloatsXd, kernel: str = "", settings: Mapping[str, float] = {}) -> FloatsXd:
+    def _forward(self, op: str, X: FloatsXd, **settings: float) -> FloatsXd:
         self._floats(op, "X", X)
-        function = self._kernels[kernel or op]
-        Y: FloatsXd = function(X, **settings) if settings else function(X)
+        Y: FloatsXd = self._kernels[op](X, **settings) if settings else self._kernels[op](X)
         return Y
 
-    def _backward(
-        self,
-        op: str,
-        names: str,
-        dY: FloatsXd,
-        saved: FloatsXd,
-        kernel: str = "",
-        settings: Mapping[str, float] = {},
-    ) -> FloatsXd:
+    def _backward(self, op: str, names: str, dY: FloatsXd, saved: FloatsXd, **settings: float) -> FloatsXd:
+        self._with_saved(op, names, dY, saved)
+        kernel = self._kernels[op]
+        dX: FloatsXd = kernel(dY, saved, **settings) if settings else kernel(dY, saved)
+        return dX
+
+    def _with_saved(self, op: str, names: str, dY: FloatsXd, saved: FloatsXd) -> None:
         self._floats(op, names, dY, saved)
         if saved.shape != dY.shape:
-            self._shape(op, names.split()[1], saved, tuple(dY.shape), "as dY")
-        function = self._kernels[kernel or op]
-        dX: FloatsXd = function(dY, saved, **settings) if settings else function(dY, saved)
-        return dX
+            self._shape(op, names.split()[1], saved, dY.shape, "as dY")
 
 
 def form_of(op: str, activation: str, settings: Mapping[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
@@ -258,11 +260,15 @@ def _form_of(op: str, activation: str, *items: tuple[str, float]) -> tuple[str, 
 def _line(
     op: str, slope: float = 1.0, offset: float = 0.0, min_val: float = 0.0, max_val: float = 1.0
 ) -> dict[str, float]:
-    if not min_val <= max_val:
-        raise ArgumentError(f"{op}: min_val must not be above max_val, got {min_val} and {max_val}")
+    _check_bounds(op, min_val, max_val)
     return {
         "slope": float(slope),
         "offset": float(offset),
         "min_val": float(min_val),
         "max_val": float(max_val),
     }
+
+
+def _check_bounds(op: str, min_val: float, max_val: float) -> None:
+    if not min_val <= max_val:
+        raise ArgumentError(f"{op}: min_val must not be above max_val, got {min_val} and {max_val}")

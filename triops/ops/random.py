@@ -82,7 +82,7 @@ class RandomOps(OpsBase):
         return mask
 
     def _word(self, argument: str, value: Any) -> Any:
-        if self.backend.is_traced(value):
+        if not isinstance(value, int) and self.backend.is_traced(value):
             return value.astype("uint32")
         return self.backend.word(_counter("dropout_mask", argument, value) % _WORD)
 

@@ -57,7 +57,7 @@ def sums(slices: int, *shape: int) -> Any:
     """Zeros for each slice to add to, wider than asked for: threads that write to one cache line, even to other
     entries of it, wait for each other at every write."""
     if slices == 1:
-        return zeros((1, *shape))
+        return np.zeros((1, *shape), _FLOAT)
     *outer, width = shape
     return zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE))
 

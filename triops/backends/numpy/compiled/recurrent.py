@@ -336,12 +336,11 @@ def _pieces(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterato
 
 def _biases(gates: int, bx: Any, bh: Any, nO: int) -> tuple[Any, ...]:
     """What a step adds: a GRU's reset gate comes between its last two biases."""
+    both = bx + bh
     if gates == 4:
-        return ((bx + bh).reshape(4, nO),)
-    both = bx.reshape(3, nO).copy()
-    inner = bh.reshape(3, nO)
-    both[:2] += inner[:2]
-    return both, inner[2].copy()
+        return (both.reshape(4, nO),)
+    both[2 * nO :] = bx[2 * nO :]
+    return both.reshape(3, nO), bh[2 * nO :]
 
 
 RECURRENT: Mapping[str, Callable[..., Any]] = {

@@ -276,8 +276,9 @@ def cosine_distance(X: Any, T: Any) -> tuple[Any, Any]:
 
 
 def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
-    Y, x, column = floats(X.shape), rows(X), (*X.shape[:-1], 1)
-    mu, rstd = floats(column), floats(column)
+    shape, x = X.shape, rows(X)
+    column = (*shape[:-1], 1)
+    Y, mu, rstd = floats(shape), floats(column), floats(column)
     _layer_norm.run(len(x), x, flat(G), flat(b), rows(Y), mu.ravel(), rstd.ravel(), eps, size=X.size)
     return Y, mu, rstd
 
@@ -308,7 +309,7 @@ def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
 
 def _slices(count: int) -> int:
     """How many sums for the parameters. Short ones keep their digits: a slice has at most some hundred rows."""
-    return max(1, min(64, count // 64))
+    return 1 if count < 128 else min(64, count // 64)
 
 
 ROWS: Mapping[str, Callable[..., Any]] = {

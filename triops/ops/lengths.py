@@ -53,7 +53,7 @@ class LengthOps(OpsBase):
         """The number of rows, where the last of `places` that grow is `after` rows before their end."""
         if rows is None:
             self._known(op, argument, places)
-            rows = int(places[-1]) + after if places.shape[0] else 0
+            rows = int(self.backend.to_numpy(places)[-1]) + after if places.shape[0] else 0
         if self.can_look(places) and places.shape[0]:
             lowest, highest, _ = self._extremes(places)
             if lowest < 0 or (places.shape[0] > 1 and self.backend.rises(places)[0] <= 0):

@@ -87,7 +87,7 @@ class UpdateOps(OpsBase):
             beta2,
             1.0 - beta2,
             float(eps),
-            float(learn_rate) / (1.0 - beta1**step),
+            float(learn_rate / (1.0 - beta1**step)),
             math.sqrt(1.0 - beta2**step),
             1.0 - float(decay),
         )
@@ -124,8 +124,8 @@ class UpdateOps(OpsBase):
             beta2,
             1.0 - beta2,
             float(eps),
-            float(learn_rate) / (1.0 - beta1**step),
-            _rectifier(beta2, step) * math.sqrt(1.0 - beta2**step),
+            float(learn_rate / (1.0 - beta1**step)),
+            float(_rectifier(beta2, step) * math.sqrt(1.0 - beta2**step)),
             1.0 - float(decay),
         )
         return W, mom1, mom2

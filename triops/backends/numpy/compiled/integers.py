@@ -65,7 +65,7 @@ _rises = on_one_thread(lowest_highest_rise, globals())
 def extremes(integers: Any) -> tuple[int, int, int]:
     """The lowest, the highest and the sum of at least one integer."""
     if integers.dtype in _DTYPES:
-        found: tuple[int, int, int] = _extremes(integers.ravel() if integers.flags.carray else flat(integers))
+        found: tuple[int, int, int] = _extremes(flat(integers))
         return found
     return int(integers.min()), int(integers.max()), int(integers.sum())
 
@@ -78,8 +78,6 @@ def rises(integers: Any) -> tuple[int, int]:
 
 def plain(integers: Any) -> Any:
     """The same in one dimension, of a dtype that kernels are compiled for."""
-    if integers.dtype in _DTYPES and integers.flags.carray:
-        return integers.ravel()
     return flat(integers if integers.dtype in _DTYPES else integers.astype(_PLACE))
 
 
@@ -99,8 +97,10 @@ def lasts_of(lengths: Any) -> Any:
 
 def bounds_of(lengths: Any, rows: int) -> tuple[Any, Any]:
     """Of each row the first of its sequence, and the one after the last; one sequence where lengths is None."""
-    if lengths is None:
-        return np.zeros(rows, _PLACE), np.full(rows, rows, _PLACE)
     first, end = np.empty(rows, _PLACE), np.empty(rows, _PLACE)
-    _spread_bounds(plain(lengths), first, end)
+    if lengths is None:
+        first.fill(0)
+        end.fill(rows)
+    else:
+        _spread_bounds(plain(lengths), first, end)
     return first, end

@@ -16,6 +16,7 @@ from triops.backends.numpy.compiled.scalar import I, kept
 __all__ = ["LONGEST", "MAXOUT"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
+_INDEX = np.dtype(np.int32)
 LONGEST = 8  # pieces that are written out
 
 
@@ -58,7 +59,8 @@ def maxout(X: Any) -> Any:
     P = X.shape[-1]
     if P > LONGEST:
         return NotImplemented
-    best, which = floats(X.shape[:-1]), np.empty(X.shape[:-1], np.int32)
+    shape = X.shape[:-1]
+    best, which = floats(shape), np.empty(shape, _INDEX)
     _forward(P).run(best.size, flat(X), best.ravel(), which.ravel())
     return best, which
 
@@ -67,8 +69,8 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
     if P > LONGEST:
         return NotImplemented
     dX = floats((*dY.shape, P))
-    indices = flat(which.astype(np.int32, copy=False))
-    _backward(P).run(dY.size, flat(dY), indices, dX.ravel())
+    winners = flat(which if which.dtype is _INDEX else which.astype(_INDEX))
+    _backward(P).run(dY.size, flat(dY), winners, dX.ravel())
     return dX
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.jit import inlined
+from triops.backends.numpy.compiled.jit import inlined, within
 from triops.backends.numpy.compiled.scalar import (
     F,
     erf,
@@ -182,8 +182,8 @@ def backprop_elu(dy: Any, y: Any, alpha: Any) -> Any:
 
 @inlined
 def logloss(t: Any, p: Any) -> Any:
-    rest = F(0) if p == F(1) else F(1) - p
-    return -(t * log(p + _TINY) + (F(1) - t) * log(rest + _TINY))
+    within()
+    return -(t * log(p + _TINY) + (F(1) - t) * log((F(1) - p) + _TINY))
 
 
 class _Form(NamedTuple):

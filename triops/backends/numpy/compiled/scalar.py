@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from triops.backends.numpy.compiled.jit import inlined
+from triops.backends.numpy.compiled.jit import inlined, within
 
 F = np.float32
 I = np.int32  # noqa: E741 - the pair of F
@@ -89,13 +89,13 @@ def expm1(x: Any) -> Any:
 
 @inlined
 def log(x: Any) -> Any:
-    """Of a number from 0 on, without subnormal ones: x = 2ⁿ (1 + r), and Cephes' polynomial (logf) for r."""
+    """Of a number that is not subnormal: x = 2ⁿ (1 + r), and Cephes' polynomial (logf) for r."""
+    within()
     bits = _bits_of_float(x)
-    n = (bits >> I(23)) - I(126)
-    m = _float_of_bits((bits & I(0x007FFFFF)) | I(0x3F000000))
-    small = m < _SQRT_HALF
-    n = F(n - I(1) if small else n)
-    r = m + m - F(1) if small else m - F(1)
+    m = _float_of_bits(I(I(bits & I(0x007FFFFF)) | I(0x3F000000)))
+    small = F(1) if m < _SQRT_HALF else F(0)
+    n = F(I(bits >> I(23))) - F(126) - small
+    r = m + m * small - F(1)
     p = F(7.0376836292e-2)
     p = p * r + F(-1.1514610310e-1)
     p = p * r + F(1.1676998740e-1)
@@ -107,8 +107,10 @@ def log(x: Any) -> Any:
     p = p * r + F(3.3333331174e-1)
     s = r * r
     y = p * r * s + n * _LN2_LO - F(0.5) * s
-    inside = r + y + n * _LN2_HI if x < _INFINITY else x
-    return inside if x > F(0) else (-_INFINITY if x == F(0) else _NAN)
+    inside = r + y + n * _LN2_HI
+    outside = -_INFINITY if x == F(0) else _NAN
+    known = inside if x > F(0) else outside
+    return known if x < _INFINITY else x
 
 
 @inlined

@@ -18,7 +18,7 @@ from triops.backends.numpy.compiled.build import Kernel
 made = "def kernel(X, Y):\\n    for i in range(X.shape[0]):\\n        Y[i] = X[i] + np.float32({0})"
 X, Y = np.zeros((2, 8), np.float32)
 for work in (1, 100):
-    Kernel(("made", made.format(sys.argv[1])), {"np": np}, {"X": 1, "Y": 1}, threshold=10)(work, X, Y)
+    Kernel(("made", made.format(sys.argv[1])), {"np": np}, {"X": 1, "Y": 1}, threshold=10).run(work, X, Y)
 print(Y.tolist() == [float(sys.argv[1])] * 8)
 """
 

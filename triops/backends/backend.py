@@ -115,6 +115,17 @@ class Backend(ABC):
         values = self.to_numpy(integers)
         return int(values.min()), int(values.max()), int(values.sum())
 
+    def rises(self, integers: Any) -> tuple[int, int]:
+        """The least and the most that one of at least two integers is above the one before it. It waits for the
+        device."""
+        values = self.to_numpy(integers).astype("int64")
+        rises = values[1:] - values[:-1]
+        return int(rises.min()), int(rises.max())
+
+    def word(self, value: int) -> Any:
+        """A number from 0 to 2³²-1 that keeps its width."""
+        return self.host.as_scalar(value, "uint32")
+
     def is_traced(self, array: object) -> bool:
         """Whether `array` stands for a value that a compiler will know only later."""
         return False

@@ -4,6 +4,7 @@ it reads the input X or the output Y of the forward pass."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 from triops.errors import ArgumentError
@@ -145,12 +146,11 @@ class ActivationOps(OpsBase):
 
     def elu(self, X: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """Y = X where X > 0, else alpha (exp X - 1). Clevert et al. 2016, ELUs."""
-        return self._forward("elu", X, "elu", {"alpha": float(alpha)})
+        return self._forward("elu", X, alpha=float(alpha))
 
     def backprop_elu(self, dY: FloatsXd, Y: FloatsXd, alpha: float = 1.0) -> FloatsXd:
         """dX = dY where Y > 0, else dY (Y + alpha)."""
-        op = "backprop_elu"
-        return self._backward(op, "dY Y", dY, Y, op, {"alpha": float(alpha)})
+        return self._backward("backprop_elu", "dY Y", dY, Y, alpha=float(alpha))
 
     def clipped_linear(
         self,
@@ -161,7 +161,7 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """Y = clip(slope X + offset, min_val, max_val)."""
-        return self._clip("clipped_linear", X, slope=slope, offset=offset, min_val=min_val, max_val=max_val)
+        return self._clip("clipped_linear", X, slope, offset, min_val, max_val)
 
     def backprop_clipped_linear(
         self,
@@ -173,64 +173,77 @@ class ActivationOps(OpsBase):
         max_val: float = 1.0,
     ) -> FloatsXd:
         """dX = slope dY where slope X + offset is strictly between the two bounds, else 0."""
-        line = {"slope": slope, "offset": offset, "min_val": min_val, "max_val": max_val}
-        return self._backprop_clip("backprop_clipped_linear", dY, X, **line)
+        return self._backprop_clip("backprop_clipped_linear", dY, X, slope, offset, min_val, max_val)
 
     def relu_k(self, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """Y = clip(X, 0, n). Krizhevsky 2010, Convolutional Deep Belief Networks on CIFAR-10."""
-        return self._clip("relu_k", X, max_val=n)
+        return self._clip("relu_k", X, 1.0, 0.0, 0.0, n)
 
     def backprop_relu_k(self, dY: FloatsXd, X: FloatsXd, n: float = 6.0) -> FloatsXd:
         """dX = dY where 0 < X < n, else 0."""
-        return self._backprop_clip("backprop_relu_k", dY, X, max_val=n)
+        return self._backprop_clip("backprop_relu_k", dY, X, 1.0, 0.0, 0.0, n)
 
     def hard_sigmoid(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(0.2 X + 0.5, 0, 1)."""
-        return self._clip("hard_sigmoid", X, **_LINES["hard_sigmoid"])
+        return self._clip("hard_sigmoid", X, 0.2, 0.5, 0.0, 1.0)
 
     def backprop_hard_sigmoid(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = 0.2 dY where |X| < 2.5, else 0."""
-        return self._backprop_clip("backprop_hard_sigmoid", dY, X, **_LINES["hard_sigmoid"])
+        return self._backprop_clip("backprop_hard_sigmoid", dY, X, 0.2, 0.5, 0.0, 1.0)
 
     def hard_tanh(self, X: FloatsXd) -> FloatsXd:
         """Y = clip(X, -1, 1)."""
-        return self._clip("hard_tanh", X, **_LINES["hard_tanh"])
+        return self._clip("hard_tanh", X, 1.0, 0.0, -1.0, 1.0)
 
     def backprop_hard_tanh(self, dY: FloatsXd, X: FloatsXd) -> FloatsXd:
         """dX = dY where |X| < 1, else 0."""
-        return self._backprop_clip("backprop_hard_tanh", dY, X, **_LINES["hard_tanh"])
+        return self._backprop_clip("backprop_hard_tanh", dY, X, 1.0, 0.0, -1.0, 1.0)
 
-    def _clip(self, op: str, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._forward(op, X, "clipped_linear", _line(op, **line))
-
-    def _backprop_clip(self, op: str, dY: FloatsXd, X: FloatsXd, **line: float) -> FloatsXd:
-        return self._backward(op, "dY X", dY, X, "backprop_clipped_linear", _line(op, **line))
-
-    def _forward(self, op: str, X: FloatsXd, kernel: str = "", settings: Mapping[str, float] = {}) -> FloatsXd:
+    def _clip(
+        self, op: str, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
+    ) -> FloatsXd:
         self._floats(op, "X", X)
-        function = self._kernels[kernel or op]
-        Y: FloatsXd = function(X, **settings) if settings else function(X)
+        _check_bounds(op, min_val, max_val)
+        Y: FloatsXd = self._kernels["clipped_linear"](
+            X, slope=float(slope), offset=float(offset), min_val=float(min_val), max_val=float(max_val)
+        )
         return Y
 
-    def _backward(
-        self,
-        op: str,
-        names: str,
-        dY: FloatsXd,
-        saved: FloatsXd,
-        kernel: str = "",
-        settings: Mapping[str, float] = {},
+    def _backprop_clip(
+        self, op: str, dY: FloatsXd, X: FloatsXd, slope: float, offset: float, min_val: float, max_val: float
     ) -> FloatsXd:
+        self._with_saved(op, "dY X", dY, X)
+        _check_bounds(op, min_val, max_val)
+        dX: FloatsXd = self._kernels["backprop_clipped_linear"](
+            dY, X, slope=float(slope), offset=float(offset), min_val=float(min_val), max_val=float(max_val)
+        )
+        return dX
+
+    def _forward(self, op: str, X: FloatsXd, **settings: float) -> FloatsXd:
+        self._floats(op, "X", X)
+        Y: FloatsXd = self._kernels[op](X, **settings) if settings else self._kernels[op](X)
+        return Y
+
+    def _backward(self, op: str, names: str, dY: FloatsXd, saved: FloatsXd, **settings: float) -> FloatsXd:
+        self._with_saved(op, names, dY, saved)
+        kernel = self._kernels[op]
+        dX: FloatsXd = kernel(dY, saved, **settings) if settings else kernel(dY, saved)
+        return dX
+
+    def _with_saved(self, op: str, names: str, dY: FloatsXd, saved: FloatsXd) -> None:
         self._floats(op, names, dY, saved)
         if saved.shape != dY.shape:
-            self._shape(op, names.split()[1], saved, tuple(dY.shape), "as dY")
-        function = self._kernels[kernel or op]
-        dX: FloatsXd = function(dY, saved, **settings) if settings else function(dY, saved)
-        return dX
+            self._shape(op, names.split()[1], saved, dY.shape, "as dY")
 
 
 def form_of(op: str, activation: str, settings: Mapping[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
     """The kernel that computes an activation, and the numbers that it takes, by name."""
+    return _form_of(op, activation, *settings.items())
+
+
+@lru_cache(maxsize=256)
+def _form_of(op: str, activation: str, *items: tuple[str, float]) -> tuple[str, tuple[tuple[str, float], ...]]:
+    settings = dict(items)
     if activation not in GRADIENT_READS:
         raise ArgumentError(f"{op}: activation must be one of {', '.join(GRADIENT_READS)}, got {activation!r}")
     known = _SETTINGS.get(activation, {})
@@ -247,11 +260,15 @@ def form_of(op: str, activation: str, settings: Mapping[str, float]) -> tuple[st
 def _line(
     op: str, slope: float = 1.0, offset: float = 0.0, min_val: float = 0.0, max_val: float = 1.0
 ) -> dict[str, float]:
-    if not min_val <= max_val:
-        raise ArgumentError(f"{op}: min_val must not be above max_val, got {min_val} and {max_val}")
+    _check_bounds(op, min_val, max_val)
     return {
         "slope": float(slope),
         "offset": float(offset),
         "min_val": float(min_val),
         "max_val": float(max_val),
     }
+
+
+def _check_bounds(op: str, min_val: float, max_val: float) -> None:
+    if not min_val <= max_val:
+        raise ArgumentError(f"{op}: min_val must not be above max_val, got {min_val} and {max_val}")

@@ -88,10 +88,11 @@ class AttentionOps(LengthOps):
         settings = self._attended(
             op, Q, K, V, lengths, kv_lengths, mask, scale=scale, causal=causal, longest=longest
         )
-        shape = (*Q.shape[:2], V.shape[2])
+        rows = Q.shape[:2]
+        shape = (*rows, V.shape[2])
         self._shape(op, "dY", dY, shape, "as Y")
         self._shape(op, "Y", Y, shape, "a row a query, as wide as V")
-        self._shape(op, "logsumexp", logsumexp, tuple(Q.shape[:2]), "a number for each head of a query")
+        self._shape(op, "logsumexp", logsumexp, rows, "a number for each head of a query")
         dQ, dK, dV = self._kernels[op](dY, Q, K, V, Y, logsumexp, lengths, kv_lengths, mask, **settings)
         return dQ, dK, dV
 
@@ -111,21 +112,26 @@ class AttentionOps(LengthOps):
     ) -> dict[str, Any]:
         """Check what both ops are given; returns the settings of their kernels."""
         self._floats(op, "Q K V", Q, K, V)
-        for argument, array in (("Q", Q), ("K", K), ("V", V)):
-            self._rank(op, argument, array, 3)
-        if 0 in Q.shape[1:]:
+        if not Q.ndim == K.ndim == V.ndim == 3:
+            for argument, array in (("Q", Q), ("K", K), ("V", V)):
+                self._rank(op, argument, array, 3)
+        queries, heads, width = Q.shape
+        keys, others, _ = K.shape
+        if not (heads and width):
             raise ShapeError(f"{op}: Q must have at least one head of at least one column, got {tuple(Q.shape)}")
-        self._shape(op, "K", K, (K.shape[0], *Q.shape[1:]), "the heads and widths of Q")
-        self._shape(op, "V", V, (*K.shape[:2], V.shape[2]), "the rows and heads of K")
-        self._lengths(op, lengths, Q.shape[0])
+        if others != heads or K.shape[2] != width or V.shape[0] != keys or V.shape[1] != heads:
+            self._shape(op, "K", K, (keys, heads, width), "the heads and widths of Q")
+            self._shape(op, "V", V, (keys, heads, V.shape[2]), "the rows and heads of K")
+        largest = self._lengths(op, lengths, queries)
         if kv_lengths is None:
-            self._shape(op, "K", K, (Q.shape[0], *Q.shape[1:]), "the rows of Q, since kv_lengths is None")
-            most = most_keys = self._most(op, "lengths", lengths, longest)
+            if keys != queries:
+                self._shape(op, "K", K, (queries, heads, width), "the rows of Q, since kv_lengths is None")
+            most = most_keys = self._most(op, "lengths", lengths, largest, longest)
         else:
-            self._lengths(op, kv_lengths, K.shape[0], argument="kv_lengths")
+            largest_keys = self._lengths(op, kv_lengths, keys, argument="kv_lengths")
             self._shape(op, "kv_lengths", kv_lengths, (lengths.shape[0],), "one for each of lengths")
-            most = self._most(op, "lengths", lengths, longest)
-            most_keys = self._most(op, "kv_lengths", kv_lengths, longest)
+            most = self._most(op, "lengths", lengths, largest, longest)
+            most_keys = self._most(op, "kv_lengths", kv_lengths, largest_keys, longest)
         if mask is not None:
             self.check_owner(op, "mask", mask)
             if mask.dtype.kind != "b":
@@ -135,25 +141,28 @@ class AttentionOps(LengthOps):
                     f"{op}: mask must have shape ({Q.shape[0]}, {most_keys} or more) (a row a query, a column a "
                     f"key of its sequence), got {tuple(mask.shape)}"
                 )
-        scale = 1 / math.sqrt(Q.shape[2]) if scale is None else float(scale)
+        scale = 1 / math.sqrt(width) if scale is None else float(scale)
         if not math.isfinite(scale):
             raise ArgumentError(f"{op}: scale must be finite, got {scale}")
         return {"scale": scale, "causal": bool(causal), "longest": most, "longest_keys": most_keys}
 
-    def _most(self, op: str, argument: str, lengths: Ints1d, longest: int | None) -> int:
-        """The length that scores are made for."""
-        if longest is None and self.backend.is_traced(lengths):
-            known = bounds()
-            longest = None if known is None else known.longest_of(lengths)
-        if longest is None and self.backend.is_traced(lengths):
+    def _most(self, op: str, argument: str, lengths: Ints1d, largest: int | None, longest: int | None) -> int:
+        """The length that scores are made for. largest: of the lengths, None where it was not looked at."""
+        if longest is not None:
+            if largest is not None and largest > longest:
+                raise ShapeError(
+                    f"{op}: longest must be at least the largest of {argument}, {largest}, got {longest}"
+                )
+            return longest
+        if largest is not None:
+            return largest
+        if not self.backend.is_traced(lengths):
+            return self._extremes(lengths)[1]
+        known = bounds()
+        bound = None if known is None else known.longest_of(lengths)
+        if bound is None:
             raise UnknownLengths(
                 f"{op}: longest must be given while compiling, since the values of {argument} are not known: "
                 f"pass a number that none of them exceeds"
             )
-        if longest is not None and not self.can_look(lengths):
-            return longest
-        values = self.backend.to_numpy(lengths)
-        most = int(values.max()) if values.size else 0
-        if longest is not None and most > longest:
-            raise ShapeError(f"{op}: longest must be at least the largest of {argument}, {most}, got {longest}")
-        return most if longest is None else longest
+        return bound

@@ -31,7 +31,7 @@ class OpsBase:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.xp: Any = backend.xp
-        self._owns, self._owned_types = backend.owns, backend.owned_types
+        self._owns, self._owned_types, self._extremes = backend.owns, backend.owned_types, backend.extremes
         self._kernels: dict[str, Callable[..., Any]] = {
             name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
@@ -113,9 +113,10 @@ class OpsBase:
 
     def _ints(self, op: str, argument: str, array: Any) -> None:
         """Check that it is an integer array of these ops."""
-        if not isinstance(array, self._owned_types):
-            self.check_owner(op, argument, array)
-        if array.dtype.kind not in "iu":
+        if isinstance(array, self._owned_types) and array.dtype.kind in "iu":
+            return
+        self.check_owner(op, argument, array)
+        if not is_int(array.dtype):
             raise DTypeError(
                 f"{op}: {argument} must be an integer array, got {array.dtype}: convert it with "
                 f"ops.asarray({argument}, dtype='int64')"
@@ -129,8 +130,10 @@ class OpsBase:
             )
 
     def _shape(self, op: str, argument: str, array: Array, expected: tuple[int, ...], because: str) -> None:
-        if array.shape != expected and tuple(array.shape) != expected:
-            raise ShapeError(f"{op}: {argument} must have shape {expected} ({because}), got {tuple(array.shape)}")
+        if array.shape != expected:
+            raise ShapeError(
+                f"{op}: {argument} must have shape {tuple(expected)} ({because}), got {tuple(array.shape)}"
+            )
 
     def _width(self, op: str, X: Array) -> None:
         if X.ndim < 1 or X.shape[-1] == 0:

@@ -23,7 +23,8 @@ class EmbeddingOps(OpsBase):
         """
         self._floats("gather", "table", table)
         self._ints("gather", "indices", indices)
-        self._has_rows("gather", table)
+        if not table.ndim:
+            self._has_rows("gather", table)
         self._in_range("gather", indices, table.shape[0])
         Y: FloatsXd = self._kernels["gather"](table, indices)
         return Y
@@ -100,7 +101,7 @@ class EmbeddingOps(OpsBase):
     def _in_range(self, op: str, indices: IntsXd, nV: int) -> None:
         if indices.size == 0 or not self.can_look(indices):
             return
-        lowest, highest, _ = self.backend.extremes(indices)
+        lowest, highest, _ = self._extremes(indices)
         if lowest < 0 or highest >= nV:
             wrong = lowest if lowest < 0 else highest
             raise ShapeError(

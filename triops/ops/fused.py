@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from triops.errors import ShapeError
 from triops.ops.activations import GRADIENT_READS, ActivationOps, form_of
+from triops.ops.linear import LinearOps
 from triops.types import Floats2d, Floats3d, FloatsXd, Ints2d
 
 __all__ = ["FusedOps"]
 
 
-class FusedOps(ActivationOps):
+class FusedOps(LinearOps, ActivationOps):
     """affine with an activation, affine with maxout, and their gradients."""
 
     def affine_activation(
@@ -23,10 +24,11 @@ class FusedOps(ActivationOps):
         """
         op = "affine_activation"
         self._floats(op, "X W b", X, W, b)
-        self._rank(op, "X", X, 2)
-        self._rank(op, "W", W, 2)
-        self._shape(op, "W", W, (W.shape[0], X.shape[1]), "a column for each of X")
-        self._shape(op, "b", b, (W.shape[0],), "one for each row of W")
+        if not (X.ndim == W.ndim == 2 and W.shape[1] == X.shape[1] and b.shape == W.shape[:1]):
+            self._rank(op, "X", X, 2)
+            self._rank(op, "W", W, 2)
+            self._shape(op, "W", W, (W.shape[0], X.shape[1]), "a column for each of X")
+            self._shape(op, "b", b, (W.shape[0],), "one for each row of W")
         name, numbers = form_of(op, activation, settings)
         Y, saved = self._kernels[op](
             X, W, b, activation=name, settings=numbers, keeps_input=GRADIENT_READS[activation] == "X"
@@ -51,11 +53,8 @@ class FusedOps(ActivationOps):
         """
         op = "backprop_affine_activation"
         self._floats(op, "dY X W saved", dY, X, W, saved)
-        self._rank(op, "dY", dY, 2)
-        self._rank(op, "X", X, 2)
-        self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
-        self._shape(op, "W", W, (dY.shape[1], X.shape[1]), "from the columns of X to those of dY")
-        self._shape(op, "saved", saved, tuple(dY.shape), "as dY")
+        self._gradient_of_affine(op, dY, X, W)
+        self._shape(op, "saved", saved, dY.shape, "as dY")
         name, numbers = form_of(op, activation, settings)
         dX, dW, db = self._kernels[op](
             dY, X, W, saved, activation=name, settings=numbers, wants_dX=bool(wants_dX)
@@ -72,7 +71,7 @@ class FusedOps(ActivationOps):
         self._floats(op, "X W b", X, W, b)
         self._rank(op, "X", X, 2)
         self._pieces(op, X, W)
-        self._shape(op, "b", b, tuple(W.shape[:2]), "one for each row of W")
+        self._shape(op, "b", b, W.shape[:2], "one for each row of W")
         Y, which = self._kernels[op](X, W, b)
         return Y, which
 
@@ -90,15 +89,18 @@ class FusedOps(ActivationOps):
         self._ints(op, "which", which)
         self._rank(op, "dY", dY, 2)
         self._rank(op, "X", X, 2)
-        self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
+        if dY.shape[0] != X.shape[0]:
+            self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
         self._pieces(op, X, W)
-        self._shape(op, "which", which, tuple(dY.shape), "as dY")
-        self._shape(op, "W", W, (dY.shape[1], *W.shape[1:]), "one for each column of dY")
+        self._shape(op, "which", which, dY.shape, "as dY")
+        if dY.shape[1] != W.shape[0]:
+            self._shape(op, "W", W, (dY.shape[1], *W.shape[1:]), "one for each column of dY")
         dX, dW, db = self._kernels[op](dY, X, W, which, wants_dX=bool(wants_dX))
         return dX, dW, db
 
     def _pieces(self, op: str, X: Floats2d, W: Floats3d) -> None:
         self._rank(op, "W", W, 3)
-        self._shape(op, "W", W, (*W.shape[:2], X.shape[1]), "a column for each of X")
+        if W.shape[2] != X.shape[1]:
+            self._shape(op, "W", W, (*W.shape[:2], X.shape[1]), "a column for each of X")
         if W.shape[1] < 1:
             raise ShapeError(f"{op}: W must have at least one piece, got shape {tuple(W.shape)}")

@@ -58,9 +58,12 @@ class HashingOps(OpsBase):
         self._longs(op, "ids", ids)
         if not hasattr(seed, "__index__") or not 0 <= index(seed) < _WORD:
             raise ArgumentError(f"{op}: seed must be an integer from 0 to {_WORD - 1}, got {seed!r}")
-        return self.backend.host.as_scalar(index(seed), "uint32")
+        return self.backend.word(index(seed))
 
     def _longs(self, op: str, argument: str, array: Array) -> None:
+        dtype = array.dtype if isinstance(array, self._owned_types) else None
+        if dtype is not None and dtype.itemsize == 8 and dtype.kind in "iu" and array.ndim == 1:
+            return
         self.check_owner(op, argument, array)
         if array.dtype.kind not in "iu" or array.dtype.itemsize != 8:
             raise DTypeError(

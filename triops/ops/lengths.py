@@ -12,50 +12,62 @@ __all__ = ["LengthOps"]
 class LengthOps(OpsBase):
     """What lengths, and the number of rows they stand for, must be."""
 
-    def _lengths(self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths") -> None:
-        """Check integers from `least` on that add up to `rows`: their values only where no device has to wait."""
+    def _lengths(
+        self, op: str, lengths: Ints1d, rows: int, *, least: int = 0, argument: str = "lengths"
+    ) -> int | None:
+        """Check integers from `least` on that add up to `rows`, and return the largest: their values only where
+        no device has to wait, else None."""
+        if isinstance(lengths, self._owned_types) and lengths.dtype.kind in "iu" and lengths.ndim == 1:
+            lowest, highest, total = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
+            if lowest >= least and total == rows:
+                return highest
+        return self._check_lengths(op, lengths, rows, least, argument)
+
+    def _check_lengths(self, op: str, lengths: Ints1d, rows: int, least: int, argument: str) -> int | None:
+        """The same, where it is not seen at once."""
         self._ints(op, argument, lengths)
         self._rank(op, argument, lengths, 1)
-        total = 0
+        highest = total = 0
         if lengths.shape[0]:
             if not self.can_look(lengths):
-                return
-            lowest, _, total = self.backend.extremes(lengths)
+                return None
+            lowest, highest, total = self._extremes(lengths)
             if lowest < least:
                 hint = ": leave empty sequences out" if lowest == 0 else ""
                 raise ShapeError(f"{op}: {argument} must all be {least} or more, got {lowest}{hint}")
         if total != rows:
             raise ShapeError(f"{op}: {argument} must add up to the number of rows, {rows}, got {total}")
+        return highest
 
     def _rows_of(self, op: str, lengths: Ints1d, rows: int | None, *, least: int = 0) -> int:
         """The number of rows, from the lengths where it is not given."""
         if rows is None:
             self._ints(op, "lengths", lengths)
             self._rank(op, "lengths", lengths, 1)
-            rows = max(0, int(self._values(op, "lengths", lengths).sum()))
+            self._known(op, "lengths", lengths)
+            rows = max(0, self._extremes(lengths)[2]) if lengths.shape[0] else 0
         self._lengths(op, lengths, rows, least=least)
         return rows
 
     def _rows_at(self, op: str, argument: str, places: Ints1d, rows: int | None, *, after: int) -> int:
         """The number of rows, where the last of `places` that grow is `after` rows before their end."""
         if rows is None:
-            values = self._values(op, argument, places)
-            rows = int(values[-1]) + after if values.size else 0
+            self._known(op, argument, places)
+            rows = int(self.backend.to_numpy(places)[-1]) + after if places.shape[0] else 0
         if self.can_look(places) and places.shape[0]:
-            values = self.backend.to_numpy(places).astype("int64")
-            if (values[1:] <= values[:-1]).any() or values[0] < 0:
-                raise ShapeError(f"{op}: {argument} must be from 0 on and grow, got {values.tolist()[:10]}")
-            if int(values[-1]) + after != rows:
+            lowest, highest, _ = self._extremes(places)
+            if lowest < 0 or (places.shape[0] > 1 and self.backend.rises(places)[0] <= 0):
+                values = self.backend.to_numpy(places)[:10].tolist()
+                raise ShapeError(f"{op}: {argument} must be from 0 on and grow, got {values}")
+            if highest + after != rows:
                 raise ShapeError(
-                    f"{op}: {argument} must end with the number of rows, {rows}, got {int(values[-1]) + after}"
+                    f"{op}: {argument} must end with the number of rows, {rows}, got {highest + after}"
                 )
         return rows
 
-    def _values(self, op: str, argument: str, array: Array) -> Array:
+    def _known(self, op: str, argument: str, array: Array) -> None:
         if self.backend.is_traced(array):
             raise ArgumentError(
                 f"{op}: rows must be given while compiling, since the values of {argument} are not known: "
                 f"pass rows=X.shape[0]"
             )
-        values: Array = self.backend.to_numpy(array)
-        return values

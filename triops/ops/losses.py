@@ -21,7 +21,7 @@ class LossOps(OpsBase):
         """
         self._floats("cross_entropy", "X T", X, T)
         self._rank("cross_entropy", "X", X, 2)
-        self._shape("cross_entropy", "T", T, tuple(X.shape), "as X")
+        self._shape("cross_entropy", "T", T, X.shape, "as X")
         self._width("cross_entropy", X)
         losses, dX = self._kernels["cross_entropy"](X, T)
         return losses, dX
@@ -57,7 +57,7 @@ class LossOps(OpsBase):
         0, and a wrong certainty costs infinity.
         """
         self._floats("logloss", "y_true y_pred", y_true, y_pred)
-        self._shape("logloss", "y_pred", y_pred, tuple(y_true.shape), "as y_true")
+        self._shape("logloss", "y_pred", y_pred, y_true.shape, "as y_true")
         losses: FloatsXd = self._kernels["logloss"](y_true, y_pred)
         return losses
 
@@ -70,7 +70,7 @@ class LossOps(OpsBase):
         """
         self._floats("cosine_distance", "X T", X, T)
         self._rank("cosine_distance", "X", X, 2)
-        self._shape("cosine_distance", "T", T, tuple(X.shape), "as X")
+        self._shape("cosine_distance", "T", T, X.shape, "as X")
         self._width("cosine_distance", X)
         losses, dX = self._kernels["cosine_distance"](X, T)
         return losses, dX

@@ -30,7 +30,8 @@ class MaxoutOps(OpsBase):
         """
         self._floats("backprop_maxout", "dY", dY)
         self._ints("backprop_maxout", "which", which)
-        self._shape("backprop_maxout", "which", which, tuple(dY.shape), "as dY")
+        if which.shape != dY.shape:
+            self._shape("backprop_maxout", "which", which, dY.shape, "as dY")
         if P < 1:
             raise ArgumentError(f"backprop_maxout: P must be 1 or more, got {P}")
         dX: FloatsXd = self._kernels["backprop_maxout"](dY, which, P=P)

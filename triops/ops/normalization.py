@@ -21,9 +21,10 @@ class NormalizationOps(OpsBase):
         `backprop_layer_norm`. Ba, Kiros and Hinton 2016, Layer Normalization.
         """
         self._floats("layer_norm", "X G b", X, G, b)
-        self._width("layer_norm", X)
-        self._shape("layer_norm", "G", G, (X.shape[-1],), "one for each column of X")
-        self._shape("layer_norm", "b", b, (X.shape[-1],), "one for each column of X")
+        if not X.shape[-1:] == G.shape == b.shape != (0,) or not X.ndim:
+            self._width("layer_norm", X)
+            self._shape("layer_norm", "G", G, X.shape[-1:], "one for each column of X")
+            self._shape("layer_norm", "b", b, X.shape[-1:], "one for each column of X")
         if not eps >= 0:
             raise ArgumentError(f"layer_norm: eps must be 0 or more, got {eps}")
         Y, mu, rstd = self._kernels["layer_norm"](X, G, b, eps=float(eps))
@@ -39,12 +40,9 @@ class NormalizationOps(OpsBase):
         db: (nI,).
         """
         self._floats("backprop_layer_norm", "dY X mu rstd G", dY, X, mu, rstd, G)
-        self._width("backprop_layer_norm", dY)
-        self._shape("backprop_layer_norm", "X", X, tuple(dY.shape), "as dY")
-        column = (*dY.shape[:-1], 1)
-        self._shape("backprop_layer_norm", "mu", mu, column, "one for each row of dY")
-        self._shape("backprop_layer_norm", "rstd", rstd, column, "one for each row of dY")
-        self._shape("backprop_layer_norm", "G", G, (dY.shape[-1],), "one for each column of dY")
+        self._normalized("backprop_layer_norm", dY, X, rstd, G)
+        if mu.shape != rstd.shape:
+            self._shape("backprop_layer_norm", "mu", mu, rstd.shape, "one for each row of dY")
         dX, dG, db = self._kernels["backprop_layer_norm"](dY, X, mu, rstd, G)
         return dX, dG, db
 
@@ -55,8 +53,9 @@ class NormalizationOps(OpsBase):
         and Sennrich 2019, Root Mean Square Layer Normalization.
         """
         self._floats("rms_norm", "X G", X, G)
-        self._width("rms_norm", X)
-        self._shape("rms_norm", "G", G, (X.shape[-1],), "one for each column of X")
+        if not X.shape[-1:] == G.shape != (0,) or not X.ndim:
+            self._width("rms_norm", X)
+            self._shape("rms_norm", "G", G, X.shape[-1:], "one for each column of X")
         if not eps >= 0:
             raise ArgumentError(f"rms_norm: eps must be 0 or more, got {eps}")
         Y, rstd = self._kernels["rms_norm"](X, G, eps=float(eps))
@@ -71,9 +70,16 @@ class NormalizationOps(OpsBase):
         dY, X: (..., nI). rstd: (..., 1), from `rms_norm`. G: (nI,). Returns dX: (..., nI), dG: (nI,).
         """
         self._floats("backprop_rms_norm", "dY X rstd G", dY, X, rstd, G)
-        self._width("backprop_rms_norm", dY)
-        self._shape("backprop_rms_norm", "X", X, tuple(dY.shape), "as dY")
-        self._shape("backprop_rms_norm", "rstd", rstd, (*dY.shape[:-1], 1), "one for each row of dY")
-        self._shape("backprop_rms_norm", "G", G, (dY.shape[-1],), "one for each column of dY")
+        self._normalized("backprop_rms_norm", dY, X, rstd, G)
         dX, dG = self._kernels["backprop_rms_norm"](dY, X, rstd, G)
         return dX, dG
+
+    def _normalized(self, op: str, dY: FloatsXd, X: FloatsXd, rstd: FloatsXd, G: Floats1d) -> None:
+        shape = dY.shape
+        column = (*shape[:-1], 1)
+        if X.shape == shape and rstd.shape == column and shape[-1:] == G.shape != (0,) and shape:
+            return
+        self._width(op, dY)
+        self._shape(op, "X", X, shape, "as dY")
+        self._shape(op, "rstd", rstd, column, "one for each row of dY")
+        self._shape(op, "G", G, shape[-1:], "one for each column of dY")

@@ -7,7 +7,6 @@ from triops.ops.attention import AttentionOps
 from triops.ops.bags import BagOps
 from triops.ops.fused import FusedOps
 from triops.ops.hashing import HashingOps
-from triops.ops.linear import LinearOps
 from triops.ops.losses import LossOps
 from triops.ops.maxout import MaxoutOps
 from triops.ops.normalization import NormalizationOps
@@ -23,7 +22,6 @@ __all__ = ["Ops"]
 
 
 class Ops(
-    LinearOps,
     FusedOps,
     SoftmaxOps,
     LossOps,

@@ -82,9 +82,9 @@ class RandomOps(OpsBase):
         return mask
 
     def _word(self, argument: str, value: Any) -> Any:
-        if self.backend.is_traced(value):
+        if not isinstance(value, int) and self.backend.is_traced(value):
             return value.astype("uint32")
-        return self.backend.host.as_scalar(_counter("dropout_mask", argument, value) % _WORD, "uint32")
+        return self.backend.word(_counter("dropout_mask", argument, value) % _WORD)
 
 
 def _entries_before(shape: tuple[int, ...]) -> Any:
@@ -96,6 +96,7 @@ def _entries_before(shape: tuple[int, ...]) -> Any:
 
 def _counter(op: str, argument: str, value: int) -> int:
     # NumPy takes None as a seed too, and then draws from the machine's entropy.
-    if not hasattr(value, "__index__") or index(value) < 0:
+    number = index(value) if hasattr(value, "__index__") else -1
+    if number < 0:
         raise ArgumentError(f"{op}: {argument} must be an integer from 0, got {value!r}")
-    return index(value)
+    return number

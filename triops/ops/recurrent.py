@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TypeAlias
 
 from triops.errors import ArgumentError, ShapeError
@@ -90,7 +89,7 @@ class RecurrentOps(LengthOps):
         self._floats(op, "dY params Y gates cells X H0 C0", dY, params, Y, G, C, X, H0, C0)
         count = self._lstm(op, params, H0, C0, X, size_at_t, sequences)
         self._gradient_of(op, dY, Y, G, H0, X)
-        self._shape(op, "fwd_state[2]", C, tuple(Y.shape), "as fwd_state[0]")
+        self._shape(op, "fwd_state[2]", C, Y.shape, "as fwd_state[0]")
         dX, d_params, dH0, dC0 = self._kernels[op](
             dY, size_at_t, params, tuple(fwd_state), sequences=count, scan=self.backend.scan
         )
@@ -155,7 +154,7 @@ class RecurrentOps(LengthOps):
     ) -> int:
         self._floats(op, "params H0 C0 X", params, H0, C0, X)
         count = self._network(op, 4, params, H0, X, sizes, N)
-        self._shape(op, "C0", C0, tuple(H0.shape), "as H0")
+        self._shape(op, "C0", C0, H0.shape, "as H0")
         return count
 
     def _gru(self, op: str, params: Floats1d, H0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None) -> int:
@@ -166,8 +165,9 @@ class RecurrentOps(LengthOps):
         self, op: str, gates: int, params: Floats1d, H0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None
     ) -> int:
         """Check how params, H0 and X fit each other, and return the number of sequences."""
-        for argument, array, ndim in (("params", params, 1), ("H0", H0, 3), ("X", X, 2)):
-            self._rank(op, argument, array, ndim)
+        if (params.ndim, H0.ndim, X.ndim) != (1, 3, 2):
+            for argument, array, ndim in (("params", params, 1), ("H0", H0, 3), ("X", X, 2)):
+                self._rank(op, argument, array, ndim)
         depth, dirs, nO = H0.shape
         if depth < 1 or dirs not in (1, 2) or nO < 1:
             raise ShapeError(
@@ -175,13 +175,9 @@ class RecurrentOps(LengthOps):
             )
         later = (depth - 1) * (dirs * nO + nO + 2)
         expected = gates * nO * dirs * (X.shape[1] + nO + 2 + later)
-        self._shape(
-            op,
-            "params",
-            params,
-            (expected,),
-            f"{depth} layers, {dirs} directions, nO {nO} and {X.shape[1]} columns in X",
-        )
+        if params.shape[0] != expected:
+            because = f"{depth} layers, {dirs} directions, nO {nO} and {X.shape[1]} columns in X"
+            self._shape(op, "params", params, (expected,), because)
         return self._sequences_of(op, sizes, X.shape[0], N)
 
     def _sequences_of(self, op: str, sizes: Ints1d, rows: int, N: int | None) -> int:
@@ -194,15 +190,16 @@ class RecurrentOps(LengthOps):
             )
         if N is not None and not self.can_look(sizes):
             return N
-        values = self.backend.to_numpy(sizes).tolist()
-        if any(late > early for early, late in pairwise(values)) or min(values, default=0) < 0:
-            raise ShapeError(f"{op}: size_at_t must fall, and not below 0, got {values[:10]}: sort by length")
-        if sum(values) != rows:
-            raise ShapeError(f"{op}: size_at_t must add up to the rows of X, {rows}, got {sum(values)}")
-        count = values[0] if values else 0
+        steps = sizes.shape[0]
+        lowest, count, total = self._extremes(sizes) if steps else (0, 0, 0)
+        if lowest < 0 or (steps > 1 and self.backend.rises(sizes)[1] > 0):
+            values = self.backend.to_numpy(sizes)[:10].tolist()
+            raise ShapeError(f"{op}: size_at_t must fall, and not below 0, got {values}: sort by length")
+        if total != rows:
+            raise ShapeError(f"{op}: size_at_t must add up to the rows of X, {rows}, got {total}")
         if N not in (None, count):
             raise ShapeError(f"{op}: size_at_t must start with the number of sequences, {N}, got {count}")
-        return int(count)
+        return count
 
     def _fit_state(self, op: str, state: Sequence[Array], count: int, *, lstm: bool) -> None:
         forward = "lstm_forward_training" if lstm else "gru_forward_training"

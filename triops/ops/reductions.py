@@ -77,7 +77,7 @@ class ReductionOps(LengthOps):
         op = "backprop_reduce_max"
         self._floats(op, "d_maxes", d_maxes)
         self._ints(op, "which", which)
-        self._shape(op, "which", which, tuple(d_maxes.shape), "as d_maxes")
+        self._shape(op, "which", which, d_maxes.shape, "as d_maxes")
         rows = self._gradient(op, "d_maxes", d_maxes, lengths, rows, least=1)
         dX: Floats2d = self._kernels[op](d_maxes, which, lengths, rows=rows)
         return dX

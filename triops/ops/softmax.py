@@ -30,7 +30,7 @@ class SoftmaxOps(LengthOps):
         Y: the output of `softmax`, first as in Thinc. dY: as Y. Returns dX: as Y.
         """
         self._floats("backprop_softmax", "Y dY", Y, dY)
-        self._shape("backprop_softmax", "dY", dY, tuple(Y.shape), "as Y")
+        self._shape("backprop_softmax", "dY", dY, Y.shape, "as Y")
         axis = self._axis("backprop_softmax", Y, axis)
         self._temperature("backprop_softmax", temperature)
         dX: FloatsXd = self._kernels["backprop_softmax"](dY, Y, axis=axis, temperature=float(temperature))
@@ -60,7 +60,7 @@ class SoftmaxOps(LengthOps):
         op = "backprop_softmax_sequences"
         self._floats(op, "dY Y", dY, Y)
         self._rank(op, "dY", dY, 2)
-        self._shape(op, "Y", Y, tuple(dY.shape), "as dY")
+        self._shape(op, "Y", Y, dY.shape, "as dY")
         self._lengths(op, lengths, dY.shape[0])
         dX: Floats2d = self._kernels[op](dY, Y, lengths)
         return dX
@@ -80,7 +80,7 @@ class SoftmaxOps(LengthOps):
         dY: any shape. Y: the output of `log_softmax`, as dY. Returns dX: as dY.
         """
         self._floats("backprop_log_softmax", "dY Y", dY, Y)
-        self._shape("backprop_log_softmax", "Y", Y, tuple(dY.shape), "as dY")
+        self._shape("backprop_log_softmax", "Y", Y, dY.shape, "as dY")
         axis = self._axis("backprop_log_softmax", dY, axis)
         dX: FloatsXd = self._kernels["backprop_log_softmax"](dY, Y, axis=axis)
         return dX

@@ -28,7 +28,7 @@ class UpdateOps(OpsBase):
         weights, gradient: one shape. Returns the new weights.
         """
         self._same("sgd", "weights gradient", weights, gradient)
-        W: Weights = self._each("sgd", (weights, gradient), float(learn_rate), 1.0 - decay)
+        W: Weights = self._each("sgd", (weights, gradient), float(learn_rate), 1.0 - float(decay))
         return W
 
     def sgd_momentum(
@@ -52,7 +52,7 @@ class UpdateOps(OpsBase):
             (weights, gradient, velocity),
             float(learn_rate),
             float(momentum),
-            1.0 - decay,
+            1.0 - float(decay),
             nesterov=bool(nesterov),
         )
         return W, velocity
@@ -78,17 +78,18 @@ class UpdateOps(OpsBase):
         """
         self._same("adam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
         self._step("adam", step)
+        beta1, beta2 = float(beta1), float(beta2)
         W, mom1, mom2 = self._each(
             "adam",
             (weights, gradient, mom1, mom2),
-            float(beta1),
+            beta1,
             1.0 - beta1,
-            float(beta2),
+            beta2,
             1.0 - beta2,
             float(eps),
-            learn_rate / (1.0 - beta1**step),
+            float(learn_rate / (1.0 - beta1**step)),
             math.sqrt(1.0 - beta2**step),
-            1.0 - decay,
+            1.0 - float(decay),
         )
         return W, mom1, mom2
 
@@ -114,17 +115,18 @@ class UpdateOps(OpsBase):
         """
         self._same("radam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
         self._step("radam", step)
+        beta1, beta2 = float(beta1), float(beta2)
         W, mom1, mom2 = self._each(
             "radam",
             (weights, gradient, mom1, mom2),
-            float(beta1),
+            beta1,
             1.0 - beta1,
-            float(beta2),
+            beta2,
             1.0 - beta2,
             float(eps),
-            learn_rate / (1.0 - beta1**step),
-            _rectifier(beta2, step) * math.sqrt(1.0 - beta2**step),
-            1.0 - decay,
+            float(learn_rate / (1.0 - beta1**step)),
+            float(_rectifier(beta2, step) * math.sqrt(1.0 - beta2**step)),
+            1.0 - float(decay),
         )
         return W, mom1, mom2
 
@@ -165,8 +167,8 @@ class UpdateOps(OpsBase):
         ema, weights: one shape. t: updates so far, from 0. Returns the new average.
         """
         self._same("update_averages", "ema weights", ema, weights)
-        decay = min((1.0 + t) / (10.0 + t), max_decay)
-        average: Weights = self._each("update_averages", (ema, weights), 1.0 - decay)
+        rest = 1.0 - float(min((1.0 + t) / (10.0 + t), max_decay))
+        average: Weights = self._each("update_averages", (ema, weights), rest)
         return average
 
     def _each(self, op: str, arrays: tuple[Any, ...], *numbers: float, **settings: bool) -> Any:
@@ -183,15 +185,20 @@ class UpdateOps(OpsBase):
 
     def _same(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
-        reference = arrays[0]
+        reference, owned = arrays[0], self._owned_types
+        if isinstance(reference, owned) and reference.dtype.kind == "f":
+            dtype, shape = reference.dtype, reference.shape
+            for array in arrays:
+                if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
+                    break
+            else:
+                return
+        first, *others = names.split()
         if not isinstance(reference, list):
             self._floats(op, names, *arrays)
-            for place, array in enumerate(arrays):
-                if array.shape != reference.shape:
-                    first, argument = names.split()[0], names.split()[place]
-                    self._shape(op, argument, array, tuple(reference.shape), f"as {first}")
+            for argument, array in zip(others, arrays[1:], strict=True):
+                self._shape(op, argument, array, reference.shape, f"as {first}")
             return
-        first, *others = names.split()
         for argument, array in zip(others, arrays[1:], strict=True):
             if not isinstance(array, list):
                 raise DTypeError(f"{op}: {argument} must be a list, as {first} is, got {type(array).__name__}")

@@ -20,8 +20,9 @@ from triops.types import Array, DType, Shape
 __all__ = ["NumpyBackend"]
 
 _CPU = Device("cpu", 0)
-# float32 data, the uint32 seeds of random masks, and ids to hash.
-_COMPILED_DTYPES = frozenset(map(np.dtype, ("float32", "uint32", "int64", "uint64")))
+# float32 data, and ids to hash.
+_COMPILED_DTYPES = frozenset(map(np.dtype, ("float32", "int64", "uint64")))
+_OF_NUMBERS = frozenset({"dropout_mask"})  # ops without an array whose dtype could say which kernel it is
 
 
 class NumpyBackend(Backend):
@@ -65,19 +66,27 @@ class NumpyBackend(Backend):
     def from_host(self, arrays: list[Any]) -> list[Any]:
         return arrays
 
+    def word(self, value: int) -> Any:
+        return value
+
     def alloc(self, shape: Shape, dtype: DType, *, zeros: bool) -> Any:
         return (np.zeros if zeros else np.empty)(tuple(shape), dtype=dtype)
 
-    def extremes(self, integers: Any) -> tuple[int, int, int]:
-        return self._extremes(integers)
-
     @cached_property
-    def _extremes(self) -> Callable[[Any], tuple[int, int, int]]:
+    def extremes(self) -> Callable[[Any], tuple[int, int, int]]:  # found once, since every check asks
         try:
             from triops.backends.numpy.compiled.integers import extremes
         except ImportError:
             return super().extremes
         return extremes
+
+    @cached_property
+    def rises(self) -> Callable[[Any], tuple[int, int]]:
+        try:
+            from triops.backends.numpy.compiled.integers import rises
+        except ImportError:
+            return super().rises
+        return rises
 
     @cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
@@ -97,7 +106,9 @@ class NumpyBackend(Backend):
     def kernel(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         general = super().kernel(name, formula)
         compiled = self.compiled.get(name)
-        return general if compiled is None else _by_dtype(compiled, general)
+        if compiled is None or name in _OF_NUMBERS:
+            return compiled or general
+        return _by_dtype(compiled, general)
 
 
 def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,9 +7,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["added", "flat", "matrix", "rows", "spread", "sums"]
+__all__ = ["added", "flat", "floats", "matrix", "rows", "spread", "sums", "zeros"]
 
 _LINE = 16  # float32 in a cache line
+_FLOAT = np.dtype(np.float32)  # NumPy looks one up for each array that is asked for by a type
+
+
+def floats(shape: Any) -> Any:
+    """A new array, with whatever the memory held."""
+    return np.empty(shape, _FLOAT)
+
+
+def zeros(shape: Any) -> Any:
+    """A new array of zeros."""
+    return np.zeros(shape, _FLOAT)
 
 
 def flat(array: Any) -> Any:
@@ -31,6 +42,8 @@ def matrix(array: Any) -> Any:
 def spread(array: Any) -> tuple[Any, int]:
     """All memory from the first entry to the last in one dimension, and how many entries it is from row to row:
     more than a row has, where it is a part of what lies in the rows of another array."""
+    if array.flags.carray and len(array):
+        return array.ravel(), array.size // len(array)
     width = array[0].size if len(array) else 0
     step = array.strides[0] // array.itemsize
     parts_lie_together = len(array) > 0 and array[0].flags.carray and array.flags.aligned
@@ -44,9 +57,9 @@ def sums(slices: int, *shape: int) -> Any:
     """Zeros for each slice to add to, wider than asked for: threads that write to one cache line, even to other
     entries of it, wait for each other at every write."""
     if slices == 1:
-        return np.zeros((1, *shape), np.float32)
+        return np.zeros((1, *shape), _FLOAT)
     *outer, width = shape
-    return np.zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE), np.float32)
+    return zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE))
 
 
 def added(parts: Any, width: int) -> Any:

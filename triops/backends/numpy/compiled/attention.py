@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import matrix, spread
-from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.arrays import floats, matrix, spread
+from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.lanes import highest_key, scale_row, sum_of_products, total_of
@@ -23,6 +23,8 @@ __all__ = ["ATTENTION"]
 _THRESHOLD = 8  # heads of sequences from which a second thread pays
 _BLOCK = 48  # queries whose scores are held at a time
 _INF = F(np.inf)
+_PLACE = np.dtype(np.int64)
+_NO_MASK = np.empty((0, 0), np.bool_)
 
 
 @called
@@ -164,6 +166,12 @@ def backprop_attend(
             )  # fmt: skip
 
 
+def count_pairs(heads: int, pairs: Any) -> None:
+    for i in range(pairs.shape[0]):
+        pairs[i, 0], pairs[i, 1] = i // heads, i % heads
+
+
+_count_pairs = on_one_thread(count_pairs, globals())
 _attend = Kernel(attend, globals(), {"pairs": 1}, threshold=_THRESHOLD)
 _backprop_attend = Kernel(backprop_attend, globals(), {"pairs": 1}, threshold=_THRESHOLD)
 
@@ -172,10 +180,14 @@ def attention(
     Q: Any, K: Any, V: Any, lengths: Any, kv_lengths: Any, mask: Any,
     *, scale: float, causal: bool, longest: int, longest_keys: int,
 ) -> tuple[Any, Any]:  # fmt: skip
-    Y, logsumexp = np.empty((*Q.shape[:2], V.shape[2]), np.float32), np.empty(Q.shape[:2], np.float32)
-    if Q.size:
-        pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
-        _attend(len(pairs), pairs, *spread(Q), *spread(K), *spread(V), *rest, Q.shape[2], Y, logsumexp)
+    rows, heads, nI = Q.shape
+    Y, logsumexp = floats((rows, heads, V.shape[2])), floats((rows, heads))
+    if rows:
+        pairs, *layout = _layout(heads, lengths, kv_lengths, mask)
+        _attend.run(
+            len(pairs), pairs, *spread(Q), *spread(K), *spread(V), *layout, scale, causal, longest_keys, nI, Y,
+            logsumexp,
+        )  # fmt: skip
     return Y, logsumexp
 
 
@@ -183,28 +195,23 @@ def backprop_attention(
     dY: Any, Q: Any, K: Any, V: Any, Y: Any, logsumexp: Any, lengths: Any, kv_lengths: Any, mask: Any,
     *, scale: float, causal: bool, longest: int, longest_keys: int,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    dQ, dK, dV = (np.empty(array.shape, np.float32) for array in (Q, K, V))
+    dQ, dK, dV = floats(Q.shape), floats(K.shape), floats(V.shape)
     if Q.size or K.size:
-        pairs, *rest = _layout(Q, lengths, kv_lengths, mask, scale, causal, longest_keys)
-        arrays = [part for array in (dY, Q, K, V, Y) for part in spread(array)]
-        gradients = [part for array in (dQ, dK, dV) for part in spread(array)]
-        widths = Q.shape[2], V.shape[2]
-        _backprop_attend(len(pairs), pairs, *arrays, matrix(logsumexp), *rest, *widths, *gradients)
+        pairs, *layout = _layout(Q.shape[1], lengths, kv_lengths, mask)
+        _backprop_attend.run(
+            len(pairs), pairs, *spread(dY), *spread(Q), *spread(K), *spread(V), *spread(Y), matrix(logsumexp),
+            *layout, scale, causal, longest_keys, Q.shape[2], V.shape[2], *spread(dQ), *spread(dK), *spread(dV),
+        )  # fmt: skip
     return dQ, dK, dV
 
 
-def _layout(
-    Q: Any, lengths: Any, kv_lengths: Any, mask: Any, scale: float, causal: bool, longest_keys: int
-) -> tuple[Any, ...]:
-    """Each sequence with each head, and what both kernels are told."""
-    heads = Q.shape[1]
-    pairs = np.empty((len(lengths), heads, 2), np.int64)
-    pairs[..., 0] = np.arange(len(lengths))[:, None]
-    pairs[..., 1] = np.arange(heads)
+def _layout(heads: int, lengths: Any, kv_lengths: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
+    """Each sequence with each head, where queries and keys start, and what may be seen."""
+    pairs = np.empty((len(lengths) * heads, 2), _PLACE)
+    _count_pairs(heads, pairs)
     starts = starts_of(lengths)
     key_starts = starts if kv_lengths is None else starts_of(kv_lengths)
-    masks = np.empty((0, 0), np.bool_) if mask is None else matrix(mask)
-    return pairs.reshape(-1, 2), starts, key_starts, masks, scale, causal, longest_keys
+    return pairs, starts, key_starts, _NO_MASK if mask is None else matrix(mask)
 
 
 ATTENTION: Mapping[str, Callable[..., Any]] = {

@@ -78,7 +78,7 @@ def in_blocks(
     rows = A.shape[1] if turn_A else A.shape[0]
     work = rows * B.size
     blocks = _blocks(rows, columns, unit, work >= THRESHOLD)
-    kernel(len(blocks), blocks, *with_steps(A, turn_A), B, *rest, slices=len(blocks), size=work)
+    kernel.run(len(blocks), blocks, *with_steps(A, turn_A), B, *rest, slices=len(blocks), size=work)
 
 
 def with_steps(A: Any, turn: bool) -> tuple[Any, int, int]:

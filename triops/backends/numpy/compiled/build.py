@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from triops.backends.numpy.compiled.cache import is_cached
 from triops.backends.numpy.compiled.jit import FAST, compiled, intrinsic, source_of
 from triops.backends.numpy.compiled.pool import POOL, run_region
+from triops.backends.numpy.written import written
 from triops.backends.threads import get_num_threads
 
 __all__ = ["Kernel", "on_one_thread"]
@@ -55,7 +56,8 @@ class Kernel:
         self._asked = False
         self._alone: Callable[..., None] = self._begin
 
-    def __call__(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
+    # A method, since Python takes twice as long to call an object as to call a method of it.
+    def run(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
         """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument. size:
         what to compare with the threshold, where units are not of one size."""
         if (work if size is None else size) >= self._threshold and (threads := get_num_threads()) > 1:
@@ -71,8 +73,10 @@ class Kernel:
 
     def _begin(self, *args: Any) -> None:
         """One slice, for the first time: from now on it is an attribute that takes no time to find."""
-        first = self._first
-        self._alone = (lambda *args: self._whole(*args, *first)) if first else self._whole
+        given = self._parameters[: len(args)]
+        passed = ", ".join((*given, *map(str, self._first)))
+        source = f"def alone({', '.join(given)}):\n    whole({passed})\n"
+        self._alone = written(source, {"whole": self._whole}) if self._first else self._whole
         self._alone(*args)
 
     def in_slices(self, helpers: int, work: int, slices: int, *args: Any) -> None:

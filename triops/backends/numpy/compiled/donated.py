@@ -133,11 +133,11 @@ def _adam_of(table: Any, numbers: Any, threshold: float, settings: tuple[Any, ..
     blocks[:, _AVERAGE] += np.where(blocks[:, _AVERAGE], 4 * starts, 0)
     if threshold:
         sums = np.empty(len(blocks), np.float64)
-        _square_sums(len(blocks), blocks, sums, slices=len(blocks))
+        _square_sums.run(len(blocks), blocks, sums, slices=len(blocks))
         norms = np.sqrt(np.bincount(owners, sums, len(table)))
         longer = norms >= threshold
         numbers[longer, 0] = threshold / norms[longer]
-    _adam(len(blocks), blocks, numbers, *settings, slices=len(blocks))
+    _adam.run(len(blocks), blocks, numbers, *settings, slices=len(blocks))
 
 
 # -- NumPy's legacy generator

@@ -1,4 +1,4 @@
-"""Activations and their gradients, one scalar function each; a loop is built around every one."""
+"""Activations, their gradients and a loss, one scalar function each; a loop is built around every one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.jit import inlined
+from triops.backends.numpy.compiled.jit import inlined, within
 from triops.backends.numpy.compiled.scalar import (
     F,
     erf,
     exp,
     expm1,
     keep_nan,
+    log,
     sigmoid,
     softplus,
     tanh,
@@ -29,6 +30,7 @@ _SQRT_HALF = F(math.sqrt(0.5))
 _RSQRT_2PI = F(1.0 / math.sqrt(2.0 * math.pi))
 _GELU_SCALE = F(math.sqrt(2.0 / math.pi))
 _GELU_CUBE = F(0.044715)
+_TINY = F(1e-8)
 _STRAIGHT = F(20.0)  # beyond it tanh(softplus(x)) is 1 in float32
 _FLAT = F(8.0)  # beyond it the gradient of gelu_approx is 0 or 1 in float32
 
@@ -183,6 +185,12 @@ def add(x: Any, y: Any) -> Any:
     return x + y
 
 
+@inlined
+def logloss(t: Any, p: Any) -> Any:
+    within()
+    return -(t * log(p + _TINY) + (F(1) - t) * log((F(1) - p) + _TINY))
+
+
 class _Form(NamedTuple):
     function: Any
     arrays: tuple[str, ...]
@@ -221,6 +229,7 @@ FORMS = {
     "backprop_gelu_approx": _Form(backprop_gelu_approx, _DY),
     "elu": _Form(elu, _X, ("alpha",)),
     "backprop_elu": _Form(backprop_elu, _DY, ("alpha",)),
+    "logloss": _Form(logloss, ("y_true", "y_pred")),
 }
 
 _THRESHOLD = 16_384  # entries from which a second thread pays
@@ -242,10 +251,10 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     given = ", ".join((*(f"flat({array})" for array in form.arrays), "out.ravel()", *form.settings))
     return written(
         f"def call({head}):\n"
-        f"    out = empty({form.arrays[0]}.shape, real)\n"
-        f"    kernel(out.size, {given})\n"
+        f"    out = floats({form.arrays[0]}.shape)\n"
+        f"    kernel.run(out.size, {given})\n"
         f"    return out\n",
-        {"kernel": kernel, "flat": flat, "empty": np.empty, "real": np.float32},
+        {"kernel": kernel, "flat": flat, "floats": floats},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums
 from triops.backends.numpy.compiled.blocks import THRESHOLD, block_kernel, in_blocks, reads_as_it_lies
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
@@ -116,14 +116,13 @@ def _row_kernel(
 
 
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
-    rows, nO = len(X), len(W)
-    if not (X.size and nO):
+    if not (X.size and W.size):
         return NotImplemented
-    Z = np.empty((rows, nO), np.float32)
-    Y = np.empty_like(Z) if keeps_input else Z
+    Z = floats((len(X), len(W)))
+    Y = floats(Z.shape) if keeps_input else Z
     in_blocks(
         _forward(activation, keeps_input), matrix(X), matrix(W), flat(b), Z, Y,
-        *_numbers(settings), columns=nO,
+        *[number for _, number in settings], columns=len(W),
     )  # fmt: skip
     return Y, Z
 
@@ -134,12 +133,13 @@ def backprop_affine_activation(
     if not (dY.size and X.size):
         return NotImplemented
     fused = wants_dX and reads_as_it_lies(*W.shape)
-    dZ, dX = np.empty(dY.shape, np.float32), _like(X, fused)
-    work = _work(len(X), W.size)
-    db = sums(work["slices"], dY.shape[1])
-    _backward(activation, fused)(
-        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings), **work
-    )
+    dZ, dX = floats(dY.shape), _like(X, fused)
+    slices = slices_of(len(X))
+    db = sums(slices, dY.shape[1])
+    _backward(activation, fused).run(
+        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *[number for _, number in settings],
+        slices=slices, size=len(X) * W.size,
+    )  # fmt: skip
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     return dX if wants_dX else None, multiply(dZ, True, X, False), added(db, dY.shape[1])
@@ -149,7 +149,7 @@ def affine_maxout(X: Any, W: Any, b: Any) -> Any:
     nO, P, nI = W.shape
     if P > LONGEST or not (X.size and b.size):
         return NotImplemented
-    best, which = np.empty((len(X), nO), np.float32), np.empty((len(X), nO), np.int32)
+    best, which = floats((len(X), nO)), np.empty((len(X), nO), np.int32)
     in_blocks(
         _maxout_forward(P), matrix(X), matrix(W.reshape(nO * P, nI)), flat(b), best, which,
         columns=nO * P, unit=P,
@@ -162,12 +162,14 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
     if P > LONGEST or not (dY.size and X.size):
         return NotImplemented
     fused = wants_dX and reads_as_it_lies(nO * P, nI)
-    dZ, dX = np.empty((len(dY), nO * P), np.float32), _like(X, fused)
-    work = _work(len(X), W.size)
-    db = sums(work["slices"], P, nO)
+    dZ, dX = floats((len(dY), nO * P)), _like(X, fused)
+    slices = slices_of(len(X))
+    db = sums(slices, P, nO)
     winners = matrix(which.astype(np.int32, copy=False))
     W = matrix(W.reshape(nO * P, nI))
-    _maxout_backward(P, fused)(len(dY), W, matrix(dY), winners, dZ, dX, db, **work)
+    _maxout_backward(P, fused).run(
+        len(dY), W, matrix(dY), winners, dZ, dX, db, slices=slices, size=len(X) * W.size
+    )
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     dW = multiply(dZ, True, X, False).reshape(nO, P, nI)
@@ -175,16 +177,7 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
 
 
 def _like(X: Any, wanted: bool) -> Any:
-    return np.empty(X.shape if wanted else (0, 0), np.float32)
-
-
-def _work(rows: int, weights: int) -> dict[str, int]:
-    # Short sums keep their digits: a slice has at most some hundred rows.
-    return {"slices": slices_of(rows), "size": rows * weights}
-
-
-def _numbers(settings: Any) -> list[Any]:
-    return [value for _, value in settings]
+    return floats(X.shape if wanted else (0, 0))
 
 
 FUSED: Mapping[str, Callable[..., Any]] = {

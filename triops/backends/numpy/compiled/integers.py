@@ -10,9 +10,10 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import on_one_thread
 
-__all__ = ["bounds_of", "extremes", "starts_of"]
+__all__ = ["PLACE_IN_32_BITS", "bounds_of", "extremes", "lasts_of", "plain", "rises", "starts_of"]
 
 _DTYPES = frozenset(map(np.dtype, ("int32", "int64", "uint32")))
+_PLACE, PLACE_IN_32_BITS = np.dtype(np.int64), np.dtype(np.int32)
 
 
 def lowest_highest_sum(integers: Any) -> Any:
@@ -24,22 +25,42 @@ def lowest_highest_sum(integers: Any) -> Any:
     return lowest, highest, total
 
 
+def lowest_highest_rise(integers: Any) -> Any:
+    lowest = highest = np.int64(integers[1]) - np.int64(integers[0])
+    for i in range(2, integers.size):
+        rise = np.int64(integers[i]) - np.int64(integers[i - 1])
+        lowest, highest = min(lowest, rise), max(highest, rise)
+    return lowest, highest
+
+
 def running_sums(lengths: Any, starts: Any) -> None:
     starts[0] = 0
     for n in range(lengths.size):
         starts[n + 1] = starts[n] + np.int64(lengths[n])
 
 
-def spread_bounds(starts: Any, first: Any, end: Any) -> None:
-    for n in range(starts.size - 1):
-        for t in range(starts[n], starts[n + 1]):
-            first[t] = starts[n]
-            end[t] = starts[n + 1]
+def last_rows(lengths: Any, lasts: Any) -> None:
+    last = np.int64(-1)
+    for n in range(lengths.size):
+        last += np.int64(lengths[n])
+        lasts[n] = last
+
+
+def spread_bounds(lengths: Any, first: Any, end: Any) -> None:
+    start = np.int64(0)
+    for n in range(lengths.size):
+        stop = start + np.int64(lengths[n])
+        for t in range(start, stop):
+            first[t] = start
+            end[t] = stop
+        start = stop
 
 
 _running_sums = on_one_thread(running_sums, globals())
+_last_rows = on_one_thread(last_rows, globals())
 _spread_bounds = on_one_thread(spread_bounds, globals())
 _extremes = on_one_thread(lowest_highest_sum, globals())
+_rises = on_one_thread(lowest_highest_rise, globals())
 
 
 def extremes(integers: Any) -> tuple[int, int, int]:
@@ -50,22 +71,40 @@ def extremes(integers: Any) -> tuple[int, int, int]:
     return int(integers.min()), int(integers.max()), int(integers.sum())
 
 
-def starts_of(lengths: Any) -> Any:
+def rises(integers: Any) -> tuple[int, int]:
+    """The least and the most that one of at least two integers is above the one before it."""
+    found: tuple[int, int] = _rises(plain(integers))
+    return found
+
+
+def plain(integers: Any) -> Any:
+    """The same in one dimension, of a dtype that kernels are compiled for."""
+    return flat(integers if integers.dtype in _DTYPES else integers.astype(_PLACE))
+
+
+def starts_of(lengths: Any, dtype: Any = _PLACE) -> Any:
     """The first row of each sequence, and the number of all rows."""
-    starts = np.empty(len(lengths) + 1, np.int64)
-    _running_sums(flat(lengths if lengths.dtype in _DTYPES else lengths.astype(np.int64)), starts)
+    starts = np.empty(len(lengths) + 1, dtype)
+    _running_sums(plain(lengths), starts)
     return starts
+
+
+def lasts_of(lengths: Any) -> Any:
+    """The last row of each sequence, in 32 bits."""
+    lasts = np.empty(len(lengths), PLACE_IN_32_BITS)
+    _last_rows(plain(lengths), lasts)
+    return lasts
 
 
 def bounds_of(lengths: Any, rows: int) -> tuple[Any, Any]:
     """Of each row the first of its sequence, and the one after the last; one sequence where lengths is None."""
     if lengths is None:
         return _bounds_of_one(rows)
-    first, end = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    _spread_bounds(starts_of(lengths), first, end)
+    first, end = np.empty(rows, _PLACE), np.empty(rows, _PLACE)
+    _spread_bounds(plain(lengths), first, end)
     return first, end
 
 
 @lru_cache(maxsize=4)  # all windows of a step ask for the same
 def _bounds_of_one(rows: int) -> tuple[Any, Any]:
-    return np.zeros(rows, np.int64), np.full(rows, rows, np.int64)
+    return np.zeros(rows, _PLACE), np.full(rows, rows, _PLACE)

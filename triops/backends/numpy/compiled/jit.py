@@ -23,7 +23,7 @@ from triops.backends.numpy.compiled.cache import cache_of
 
 __all__ = [
     "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of",
-    "summed",
+    "summed", "within",
 ]  # fmt: skip
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
@@ -67,12 +67,21 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 @intrinsic
 def apart(context: Any) -> Any:
     """The function that this is called in stays one of its own: it is compiled once for all its calls."""
+    return types.void(), _with_attribute("noinline")
 
+
+@intrinsic
+def within(context: Any) -> Any:
+    """The function that this is called in becomes part of its callers, however long it is."""
+    return types.void(), _with_attribute("alwaysinline")
+
+
+def _with_attribute(name: str) -> Callable[..., Any]:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
+        builder.function.attributes.add(name)
         return context.get_dummy_value()
 
-    return types.void(), generate
+    return generate
 
 
 def source_of(function: Callable[..., Any]) -> tuple[str, str]:

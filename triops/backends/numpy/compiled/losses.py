@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import F
 
@@ -33,8 +33,8 @@ _label = Kernel(
 
 
 def label_cross_entropy(Y: Any, labels: Any, scale: float) -> tuple[Any, Any]:
-    losses, dX = np.empty(len(Y), np.float32), np.empty(Y.shape, np.float32)
-    _label(len(Y), matrix(Y), flat(labels.astype(np.int64, copy=False)), losses, dX, scale, size=Y.size)
+    losses, dX = floats(len(Y)), floats(Y.shape)
+    _label.run(len(Y), matrix(Y), flat(labels.astype(np.int64, copy=False)), losses, dX, scale, size=Y.size)
     return losses, dX
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import I, kept
 
 __all__ = ["LONGEST", "MAXOUT"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
+_INDEX = np.dtype(np.int32)
 LONGEST = 8  # pieces that are written out
 
 
@@ -58,17 +59,18 @@ def maxout(X: Any) -> Any:
     P = X.shape[-1]
     if P > LONGEST:
         return NotImplemented
-    best, which = np.empty(X.shape[:-1], np.float32), np.empty(X.shape[:-1], np.int32)
-    _forward(P)(best.size, flat(X), best.ravel(), which.ravel())
+    shape = X.shape[:-1]
+    best, which = floats(shape), np.empty(shape, _INDEX)
+    _forward(P).run(best.size, flat(X), best.ravel(), which.ravel())
     return best, which
 
 
 def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
     if P > LONGEST:
         return NotImplemented
-    dX = np.empty((*dY.shape, P), np.float32)
-    indices = flat(which.astype(np.int32, copy=False))
-    _backward(P)(dY.size, flat(dY), indices, dX.ravel())
+    dX = floats((*dY.shape, P))
+    winners = flat(which if which.dtype is _INDEX else which.astype(_INDEX))
+    _backward(P).run(dY.size, flat(dY), winners, dX.ravel())
     return dX
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, matrix, sums
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums, zeros
 from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
     block_kernel,
@@ -15,11 +15,11 @@ from triops.backends.numpy.compiled.blocks import (
     reads_as_it_lies,
     with_steps,
 )
-from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
-__all__ = ["PRODUCTS", "multiply", "slices_of", "times"]
+__all__ = ["PRODUCTS", "column_sums", "multiply", "slices_of", "times"]
 
 _SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
@@ -48,11 +48,25 @@ def backprop_affine_rows(W: Any, dY: Any, dX: Any, db: Any, part: int) -> None:
     times(dY, W, dX)
 
 
+def add_rows(Y: Any, sums: Any) -> None:
+    for i in range(Y.shape[0]):
+        for j in range(sums.size):
+            sums[j] += Y[i, j]
+
+
+def add_to_rows(b: Any, Y: Any) -> None:
+    for i in range(Y.shape[0]):
+        for j in range(b.size):
+            Y[i, j] += b[j]
+
+
+_add_to_rows = on_one_thread(add_to_rows, globals())
+_add_rows = on_one_thread(add_rows, globals())
 _product = Kernel(product_rows, globals(), {"C": 1}, threshold=THRESHOLD, grain=FEW)
 _backprop_affine = Kernel(backprop_affine_rows, globals(), {"dY": 1, "dX": 1}, threshold=THRESHOLD, grain=FEW)
 
 
-def pays(rows: int, columns: int, terms: int, *, turn_B: bool) -> bool:
+def pays(rows: int, columns: int, terms: int, turn_B: bool) -> bool:
     """Whether a product is large enough for this. A BLAS is slow with a small B that has to be transposed, and
     fast with few rows or columns."""
     work = rows * columns * terms
@@ -79,19 +93,26 @@ _plain_product = block_kernel("product_plain", "Y", _IN_Y, [], {}, turned=False)
 _affine = block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {})
 
 
+def column_sums(Y: Any) -> Any:
+    """Σ Y over the rows."""
+    sums = zeros(Y.shape[1])
+    _add_rows(matrix(Y), sums)
+    return sums
+
+
 def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     """A B, either transposed where it is said."""
     terms, rows = A.shape if turn_A else A.shape[::-1]
-    columns = B.shape[0] if turn_B else B.shape[1]
-    if not pays(rows, columns, terms, turn_B=turn_B):
+    columns = B.shape[not turn_B]
+    if not pays(rows, columns, terms, turn_B):
         return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
-    C = np.empty((rows, columns), np.float32)
+    C = floats((rows, columns))
     if turn_B or not reads_as_it_lies(1, columns):
         in_blocks(_turned_product if turn_B else _plain_product, A, B, C, columns=columns, turn_A=turn_A)
     else:
-        _product(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=rows * columns * terms)
+        _product.run(rows, *with_steps(A, turn_A), B, C, slices=slices_of(rows), size=rows * columns * terms)
     return C
 
 
@@ -105,26 +126,28 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 
 
 def affine(X: Any, W: Any, b: Any) -> Any:
-    if not pays(len(X), *W.shape, turn_B=True):
+    nO, nI = W.shape
+    if not pays(len(X), nO, nI, turn_B=True):
         Y = np.matmul(X, W.T)
-        Y += b
+        _add_to_rows(flat(b), Y)
         return Y
-    Y = np.empty((len(X), len(W)), np.float32)
-    in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=len(W))
+    Y = floats((len(X), nO))
+    in_blocks(_affine, matrix(X), matrix(W), flat(b), Y, columns=nO)
     return Y
 
 
 def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
     dW = multiply(dY, True, X, False)
     if not wants_dX:
-        return None, dW, dY.sum(axis=0)
-    if not pays(len(X), *W.shape[::-1], turn_B=False):
-        return np.matmul(dY, W), dW, dY.sum(axis=0)
-    if not reads_as_it_lies(*W.shape):
-        return multiply(dY, False, W, False), dW, dY.sum(axis=0)
+        return None, dW, column_sums(dY)
+    nO, nI = W.shape
+    if not pays(len(X), nI, nO, turn_B=False):
+        return np.matmul(dY, W), dW, column_sums(dY)
+    if not reads_as_it_lies(nO, nI):
+        return multiply(dY, False, W, False), dW, column_sums(dY)
     dY, slices = matrix(dY), slices_of(len(X))
-    dX, db = np.empty(X.shape, np.float32), sums(slices, dY.shape[1])
-    _backprop_affine(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
+    dX, db = floats(X.shape), sums(slices, dY.shape[1])
+    _backprop_affine.run(len(X), matrix(W), dY, dX, db, slices=slices, size=len(X) * W.size)
     return dX, dW, added(db, dY.shape[1])
 
 

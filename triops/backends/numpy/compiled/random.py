@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.arrays import floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import inlined
 from triops.backends.numpy.compiled.scalar import F
@@ -39,9 +40,9 @@ def dropout_entries(seed: Any, step: Any, rate: Any, first: Any, out: Any, start
 _dropout = Kernel(dropout_entries, globals(), {"out": 1}, threshold=_THRESHOLD)
 
 
-def dropout_mask(seed: Any, step: Any, drop: float, first: Any, *, shape: tuple[int, ...], dtype: str) -> Any:
-    out = np.empty(shape, np.float32)
-    _dropout(out.size, int(seed), int(step), drop, int(first), out.ravel())
+def dropout_mask(seed: int, step: int, drop: float, first: int, *, shape: tuple[int, ...], dtype: str) -> Any:
+    out = floats(shape)
+    _dropout.run(out.size, seed, step, drop, first, out.ravel())
     return out if dtype == "float32" else out.astype(dtype)
 
 

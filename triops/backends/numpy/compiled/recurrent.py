@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
-from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
+from triops.backends.numpy.compiled.build import Kernel, on_one_thread
+from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called
-from triops.backends.numpy.compiled.products import multiply
+from triops.backends.numpy.compiled.products import column_sums, multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 from triops.backends.numpy.compiled.tiles import PANEL, tiled, tiles_wide
 
@@ -141,6 +142,18 @@ def backprop_gru_steps(
         product(dV, first + start, size, W, dH)
 
 
+def earlier_rows(states: Any, d: int, firsts: Any, sizes: Any, start: Any, earlier: Any) -> None:
+    for s in range(sizes.size):
+        for k in range(sizes[s]):
+            row, place = firsts[s] + k, -1
+            if d == 0 and s > 0:
+                place = firsts[s - 1] + k
+            elif d == 1 and s + 1 < sizes.size and k < sizes[s + 1]:
+                place = firsts[s + 1] + k
+            for j in range(start.size):
+                earlier[row, j] = start[j] if place < 0 else states[place, d, j]
+
+
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_SEQUENCES)
 
@@ -150,6 +163,7 @@ _BACKWARD = {
     4: _kernel(backprop_lstm_steps, "dH", "d_cells"),
     3: _kernel(backprop_gru_steps, "dH", "direct"),
 }
+_earlier_rows = on_one_thread(earlier_rows, globals())
 
 
 def lstm_forward_training(
@@ -194,23 +208,26 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     """The output, then hidden states, gates, and cells where there are any."""
     if not len(X):
         return NotImplemented
-    depth, dirs, nO = starts[0].shape
+    shape = depth, dirs, nO = starts[0].shape
     steps, rows = _steps(size_at_t), len(X)
     layers = depth if keep else 1
-    Y = np.empty((depth, rows, dirs, nO), np.float32)
-    G = np.empty((layers, rows, dirs, 4, nO), np.float32)
-    further = [np.empty((layers, rows, dirs, nO), np.float32) for _ in starts[1:]]
-    N = int(steps.sizes[0])
-    V = np.empty((N, tiles_wide(gates * nO)), np.float32)
-    below = _matrix(X)
-    for i, (Wx, bx, Wh, bh) in enumerate(_layers(flat(params), gates, starts[0].shape, X.shape[1])):
+    Y = floats((depth, rows, dirs, nO))
+    G = floats((layers, rows, dirs, 4, nO))
+    further = [floats((layers, rows, dirs, nO)) for _ in starts[1:]]
+    N = int(steps[0].sizes[0])
+    V = floats((N, tiles_wide(gates * nO)))
+    below = matrix(X)
+    pieces = list(_pieces(flat(params), gates, shape, X.shape[1]))
+    for i in range(depth):
         saved = [array[i if keep else 0] for array in (G, *further)]
+        own = pieces[dirs * i : dirs * (i + 1)]
+        Wx = own[0][0] if dirs == 1 else np.concatenate([each[0] for each in own])
         # Not where the gates go: a loop over memory that overlaps is not vectorised.
         A = multiply(below, False, Wx, True).reshape(rows, dirs, gates, nO)
-        for d in range(dirs):
-            H, *cells = (np.repeat(start[i, d][None], N, axis=0) for start in starts)
-            biases = _biases(gates, bx[d], bh[d], nO)
-            _FORWARD[gates](N, H, V, *cells, _widened(Wh[d].T), *_turned(steps, d), A, *biases, Y[i], *saved, d)
+        for d, (_, bx, Wh, bh) in enumerate(own):
+            H, *cells = [_repeated(start[i, d], N) for start in starts]
+            biases = _biases(gates, bx, bh, nO)
+            _FORWARD[gates].run(N, H, V, *cells, _widened(Wh.T), *steps[d], A, *biases, Y[i], *saved, d)
         below = Y[i].reshape(rows, dirs * nO)
     return below, Y, G, *further
 
@@ -222,48 +239,57 @@ def _backward(
     if not len(X):
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
-    steps, rows, X = _steps(size_at_t), len(X), _matrix(X)
-    N = int(steps.sizes[0])
-    Y, G, *further = (_matrix(array) for array in saved)
-    d_params, d_starts = np.empty(params.shape, np.float32), [np.empty(shape, np.float32) for _ in starts]
-    weights = list(_layers(flat(params), gates, shape, X.shape[1]))
+    steps, rows, X = _steps(size_at_t), len(X), matrix(X)
+    N = int(steps[0].sizes[0])
+    Y, G, *further = [matrix(array) for array in saved]
+    starts = tuple(matrix(start) for start in starts)
+    d_params, d_starts = floats(params.shape), [floats(shape) for _ in starts]
+    weights = list(_pieces(flat(params), gates, shape, X.shape[1]))
     gradients = list(_pieces(d_params, gates, shape, X.shape[1]))
-    before = [_rows_before(steps, d) for d in range(dirs)]
-    dA = np.empty((dirs, rows, gates * nO), np.float32)
+    dA = floats((dirs, rows, gates * nO))
     # An LSTM adds both products, and so they have one gradient.
-    dU = dA if gates == 4 else np.empty_like(dA)
+    dU = dA if gates == 4 else floats(dA.shape)
     slopes = [array.reshape(dirs, rows, gates, nO) for array in ((dA,) if gates == 4 else (dA, dU))]
-    above = _matrix(dY).reshape(rows, dirs, nO)
+    above = matrix(dY).reshape(rows, dirs, nO)
     for i in reversed(range(depth)):
-        Wx, _, Wh, _ = weights[i]
         below = X if i == 0 else Y[i - 1].reshape(rows, dirs * nO)
-        d_below: Any = 0
-        for d, Wxd in enumerate(np.split(Wx, dirs)):
+        d_below: Any = None
+        for d in range(dirs):
+            Wx, _, Wh, _ = weights[dirs * i + d]
             earlier = [
-                _earlier(states[i, :, d], *before[d], start[i, d])
+                _earlier(states[i], d, steps[0], start[i, d])
                 for states, start in zip((Y, *further), starts, strict=True)
             ]
-            dH, carried = (np.zeros((N, width), np.float32) for width in (tiles_wide(nO), nO))
-            _BACKWARD[gates](
-                N, dH, carried, _widened(Wh[d]), *_turned(steps, 1 - d), above, G[i],
-                *(states[i] for states in further), earlier[-1], *(array[d] for array in slopes), dU[d], d,
+            dH, carried = zeros((N, tiles_wide(nO))), zeros((N, nO))
+            _BACKWARD[gates].run(
+                N, dH, carried, _widened(Wh), *steps[1 - d], above, G[i],
+                *[states[i] for states in further], earlier[-1], *[array[d] for array in slopes], dU[d], d,
             )  # fmt: skip
             dWx, dbx, dWh, dbh = gradients[dirs * i + d]
             dWx[...], dWh[...] = multiply(dA[d], True, below, False), multiply(dU[d], True, earlier[0], False)
-            dbh[...], dbx[...] = dU[d].sum(axis=0), dA[d].sum(axis=0)
-            d_below += multiply(dA[d], False, Wxd, False)
+            dbh[...] = column_sums(dU[d])
+            dbx[...] = dbh if gates == 4 else column_sums(dA[d])
+            product = multiply(dA[d], False, Wx, False)
+            d_below = product if d_below is None else d_below + product
             if gates == 4:
-                d_starts[1][i, d] = carried.sum(axis=0)
+                d_starts[1][i, d] = column_sums(carried)
             else:
                 dH[:, :nO] += carried
-            d_starts[0][i, d] = dH[:, :nO].sum(axis=0)
+            d_starts[0][i, d] = column_sums(dH)[:nO]
         above = d_below.reshape(rows, dirs, -1) if i else d_below
     return above, d_params, *d_starts
 
 
+def _repeated(start: Any, N: int) -> Any:
+    """A row for each sequence."""
+    rows = floats((N, len(start)))
+    rows[...] = start
+    return rows
+
+
 def _widened(W: Any) -> Any:
     """W with columns of zeros, up to where tiles end."""
-    wide = np.zeros((len(W), tiles_wide(W.shape[1])), np.float32)
+    wide = zeros((len(W), tiles_wide(W.shape[1])))
     wide[:, : W.shape[1]] = W
     return wide
 
@@ -275,39 +301,17 @@ class _Steps(NamedTuple):
     sizes: Any
 
 
-def _steps(size_at_t: Any) -> _Steps:
-    sizes = size_at_t.astype(np.int64)
-    sizes = sizes[sizes > 0]
-    return _Steps(np.cumsum(sizes) - sizes, sizes)
+def _steps(size_at_t: Any) -> tuple[_Steps, _Steps]:
+    """As the two directions take them. The last ones may have no rows."""
+    forth = _Steps(starts_of(size_at_t)[:-1], flat(size_at_t.astype(np.int64, copy=False)))
+    return forth, _Steps(forth.firsts[::-1].copy(), forth.sizes[::-1].copy())
 
 
-def _turned(steps: _Steps, direction: int) -> _Steps:
-    return _Steps(*(np.ascontiguousarray(array[::-1]) for array in steps)) if direction else steps
-
-
-def _rows_before(steps: _Steps, direction: int) -> tuple[Any, Any]:
-    """Of each row the one before in its sequence, and which rows are the first ones."""
-    firsts, sizes = steps
-    rows, own = np.arange(sizes.sum()), np.repeat(sizes, sizes)
-    if direction:
-        begins = rows - np.repeat(firsts, sizes) >= np.repeat(np.append(sizes[1:], 0), sizes)
-        return np.where(begins, 0, rows + own), begins
-    return rows - np.repeat(np.append(0, sizes[:-1]), sizes), rows < sizes[0]
-
-
-def _earlier(states: Any, places: Any, begins: Any, start: Any) -> Any:
+def _earlier(states: Any, d: int, steps: _Steps, start: Any) -> Any:
     """The state that each row's step began with."""
-    earlier = states[places]
-    earlier[begins] = start
+    earlier = floats((len(states), len(start)))
+    _earlier_rows(states, d, *steps, start, earlier)
     return earlier
-
-
-def _layers(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterator[tuple[Any, ...]]:
-    """Of each layer Wx, of both directions one above the other, and lists of bx, Wh and bh."""
-    pieces = list(_pieces(params, gates, shape, nI))
-    for i in range(0, len(pieces), shape[1]):
-        Wx, bx, Wh, bh = zip(*pieces[i : i + shape[1]], strict=True)
-        yield Wx[0] if len(Wx) == 1 else np.concatenate(Wx), bx, Wh, bh
 
 
 def _pieces(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterator[tuple[Any, ...]]:
@@ -317,26 +321,26 @@ def _pieces(params: Any, gates: int, shape: tuple[int, ...], nI: int) -> Iterato
     for i in range(depth):
         columns = nI if i == 0 else dirs * nO
         for _ in range(dirs):
-            pieces = []
-            for extents in ((wide, columns), (wide,), (wide, nO), (wide,)):
-                size = wide * (extents[1] if len(extents) > 1 else 1)
-                pieces.append(params[at : at + size].reshape(extents))
-                at += size
-            yield tuple(pieces)
+            bx = at + wide * columns
+            Wh = bx + wide
+            bh = Wh + wide * nO
+            end = bh + wide
+            yield (
+                params[at:bx].reshape(wide, columns),
+                params[bx:Wh],
+                params[Wh:bh].reshape(wide, nO),
+                params[bh:end],
+            )
+            at = end
 
 
 def _biases(gates: int, bx: Any, bh: Any, nO: int) -> tuple[Any, ...]:
     """What a step adds: a GRU's reset gate comes between its last two biases."""
+    both = bx + bh
     if gates == 4:
-        return ((bx + bh).reshape(4, nO),)
-    both = bx.reshape(3, nO).copy()
-    inner = bh.reshape(3, nO)
-    both[:2] += inner[:2]
-    return both, inner[2].copy()
-
-
-def _matrix(array: Any) -> Any:
-    return flat(array).reshape(array.shape)
+        return (both.reshape(4, nO),)
+    both[2 * nO :] = bx[2 * nO :]
+    return both.reshape(3, nO), bh[2 * nO :]
 
 
 RECURRENT: Mapping[str, Callable[..., Any]] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.integers import bounds_of, starts_of
+from triops.backends.numpy.compiled.integers import PLACE_IN_32_BITS, bounds_of, lasts_of, plain, starts_of
 from triops.backends.numpy.compiled.scalar import F, I
 
 __all__ = ["REDUCTIONS"]
@@ -53,6 +53,22 @@ def max_sequences(X: Any, starts: Any, Y: Any, which: Any, start: int) -> None:
                 better = (x > top) | ((x != x) & (top == top))
                 Y[n, j] = x if better else top
                 which[n, j] = here if better else which[n, j]
+
+
+def spread_sequences(d_reduced: Any, starts: Any, dX: Any, mean: Any, start: int) -> None:
+    for n in range(d_reduced.shape[0]):
+        first, end = starts[start + n], starts[start + n + 1]
+        share = F(1) / F(end - first) if mean else F(1)
+        for t in range(first, end):
+            for j in range(dX.shape[1]):
+                dX[t, j] = d_reduced[n, j] * share
+
+
+def place_rows(d_rows: Any, places: Any, dX: Any) -> None:
+    for i in range(d_rows.shape[0]):
+        t = np.int64(places[i])
+        for j in range(dX.shape[1]):
+            dX[t, j] = d_rows[i, j]
 
 
 def backprop_max_sequences(d_maxes: Any, which: Any, starts: Any, dX: Any, start: int) -> None:
@@ -99,6 +115,8 @@ def backprop_window_rows(dY: Any, first: Any, end: Any, dX: Any, nW: int, start:
 
 _sum = Kernel(sum_sequences, globals(), {"Y": 1}, threshold=_SEQUENCES)
 _max = Kernel(max_sequences, globals(), {"Y": 1, "which": 1}, threshold=_SEQUENCES)
+_spread = Kernel(spread_sequences, globals(), {"d_reduced": 1}, threshold=_SEQUENCES)
+_place = Kernel(place_rows, globals(), {"d_rows": 1, "places": 1}, threshold=_ROWS)
 _backprop_max = Kernel(backprop_max_sequences, globals(), {"d_maxes": 1, "which": 1}, threshold=_SEQUENCES)
 _window = Kernel(window_rows, globals(), {"first": 1, "end": 1, "Y": 1}, threshold=_ROWS)
 _backprop_window = Kernel(backprop_window_rows, globals(), {"first": 1, "end": 1, "dX": 1}, threshold=_ROWS)
@@ -114,50 +132,80 @@ def reduce_mean(X: Any, lengths: Any) -> Any:
 
 def reduce_max(X: Any, lengths: Any) -> tuple[Any, Any]:
     shape = (len(lengths), X.shape[1])
-    Y, which = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    Y, which = floats(shape), np.empty(shape, np.int32)
     if Y.size:
-        _max(len(Y), matrix(X), starts_of(lengths), Y, which)
+        _max.run(len(Y), matrix(X), starts_of(lengths), Y, which)
     return Y, which
 
 
 def reduce_first(X: Any, lengths: Any) -> tuple[Any, Any]:
-    starts_ends = starts_of(lengths)
-    return X.take(starts_ends[:-1], axis=0), starts_ends.astype(np.int32)
+    starts_ends = starts_of(lengths, PLACE_IN_32_BITS)
+    return X.take(starts_ends[:-1], axis=0), starts_ends
 
 
 def reduce_last(X: Any, lengths: Any) -> tuple[Any, Any]:
-    lasts = starts_of(lengths)[1:] - 1
-    return X.take(lasts, axis=0), lasts.astype(np.int32)
+    lasts = lasts_of(lengths)
+    return X.take(lasts, axis=0), lasts
+
+
+def backprop_reduce_sum(d_sums: Any, lengths: Any, *, rows: int) -> Any:
+    return _shared(d_sums, lengths, rows, mean=False)
+
+
+def backprop_reduce_mean(d_means: Any, lengths: Any, *, rows: int) -> Any:
+    return _shared(d_means, lengths, rows, mean=True)
+
+
+def backprop_reduce_first(d_firsts: Any, starts_ends: Any, *, rows: int) -> Any:
+    return _placed(d_firsts, starts_ends[:-1], rows)
+
+
+def backprop_reduce_last(d_lasts: Any, lasts: Any, *, rows: int) -> Any:
+    return _placed(d_lasts, lasts, rows)
 
 
 def backprop_reduce_max(d_maxes: Any, which: Any, lengths: Any, *, rows: int) -> Any:
-    dX = np.empty((rows, d_maxes.shape[1]), np.float32)
+    dX = floats((rows, d_maxes.shape[1]))
     if dX.size:
         winners = matrix(which.astype(np.int32, copy=False))
-        _backprop_max(len(d_maxes), matrix(d_maxes), winners, starts_of(lengths), dX)
+        _backprop_max.run(len(d_maxes), matrix(d_maxes), winners, starts_of(lengths), dX)
     return dX
 
 
 def seq2col(X: Any, lengths: Any, *, nW: int) -> Any:
-    Y = np.empty((X.shape[0], (2 * nW + 1) * X.shape[1]), np.float32)
+    Y = floats((X.shape[0], (2 * nW + 1) * X.shape[1]))
     if Y.size:
-        _window(len(Y), matrix(X), *bounds_of(lengths, len(X)), Y.reshape(len(Y), 2 * nW + 1, -1), nW)
+        _window.run(len(Y), matrix(X), *bounds_of(lengths, len(X)), Y.reshape(len(Y), 2 * nW + 1, -1), nW)
     return Y
 
 
 def backprop_seq2col(dY: Any, lengths: Any, *, nW: int) -> Any:
-    dX = np.empty((dY.shape[0], dY.shape[1] // (2 * nW + 1)), np.float32)
+    dX = floats((dY.shape[0], dY.shape[1] // (2 * nW + 1)))
     if dX.size:
         windows = flat(dY).reshape(len(dY), 2 * nW + 1, -1)
-        _backprop_window(len(dX), windows, *bounds_of(lengths, len(dX)), dX, nW)
+        _backprop_window.run(len(dX), windows, *bounds_of(lengths, len(dX)), dX, nW)
     return dX
 
 
 def _summed(X: Any, lengths: Any, *, mean: bool) -> Any:
-    Y = np.empty((len(lengths), X.shape[1]), np.float32)
+    Y = floats((len(lengths), X.shape[1]))
     if Y.size:
-        _sum(len(Y), matrix(X), starts_of(lengths), Y, mean)
+        _sum.run(len(Y), matrix(X), starts_of(lengths), Y, mean)
     return Y
+
+
+def _shared(d_reduced: Any, lengths: Any, rows: int, *, mean: bool) -> Any:
+    dX = floats((rows, d_reduced.shape[1]))
+    if dX.size:
+        _spread.run(len(d_reduced), matrix(d_reduced), starts_of(lengths), dX, mean)
+    return dX
+
+
+def _placed(d_rows: Any, places: Any, rows: int) -> Any:
+    dX = zeros((rows, d_rows.shape[1]))
+    if d_rows.size:
+        _place.run(len(d_rows), matrix(d_rows), plain(places), dX)
+    return dX
 
 
 REDUCTIONS: Mapping[str, Callable[..., Any]] = {
@@ -166,7 +214,11 @@ REDUCTIONS: Mapping[str, Callable[..., Any]] = {
     "reduce_max": reduce_max,
     "reduce_first": reduce_first,
     "reduce_last": reduce_last,
+    "backprop_reduce_sum": backprop_reduce_sum,
+    "backprop_reduce_mean": backprop_reduce_mean,
     "backprop_reduce_max": backprop_reduce_max,
+    "backprop_reduce_first": backprop_reduce_first,
+    "backprop_reduce_last": backprop_reduce_last,
     "seq2col": seq2col,
     "backprop_seq2col": backprop_seq2col,
 }

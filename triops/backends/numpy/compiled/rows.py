@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, matrix, rows, sums
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, rows, sums
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
@@ -234,81 +234,82 @@ _backprop_rms_norm = _kernel(backprop_rms_norm_rows, "dY", "X", "rstd", "dX", fa
 def softmax(X: Any, *, axis: int, temperature: float) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
-    Y, x = np.empty(X.shape, np.float32), rows(X)
-    _softmax(len(x), x, rows(Y), 1.0 / temperature, size=X.size)
+    Y, x = floats(X.shape), rows(X)
+    _softmax.run(len(x), x, rows(Y), 1.0 / temperature, size=X.size)
     return Y
 
 
 def backprop_softmax(dY: Any, Y: Any, *, axis: int, temperature: float) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
-    dX, dy = np.empty(Y.shape, np.float32), rows(dY)
-    _backprop_softmax(len(dy), dy, rows(Y), rows(dX), 1.0 / temperature, size=Y.size)
+    dX, dy = floats(Y.shape), rows(dY)
+    _backprop_softmax.run(len(dy), dy, rows(Y), rows(dX), 1.0 / temperature, size=Y.size)
     return dX
 
 
 def log_softmax(X: Any, *, axis: int) -> Any:
     if axis != X.ndim - 1:
         return NotImplemented
-    Y, x = np.empty(X.shape, np.float32), rows(X)
-    _log_softmax(len(x), x, rows(Y), size=X.size)
+    Y, x = floats(X.shape), rows(X)
+    _log_softmax.run(len(x), x, rows(Y), size=X.size)
     return Y
 
 
 def backprop_log_softmax(dY: Any, Y: Any, *, axis: int) -> Any:
     if axis != Y.ndim - 1:
         return NotImplemented
-    dX, dy = np.empty(Y.shape, np.float32), rows(dY)
-    _backprop_log_softmax(len(dy), dy, rows(Y), rows(dX), size=Y.size)
+    dX, dy = floats(Y.shape), rows(dY)
+    _backprop_log_softmax.run(len(dy), dy, rows(Y), rows(dX), size=Y.size)
     return dX
 
 
 def cross_entropy(X: Any, T: Any) -> tuple[Any, Any]:
-    losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _cross_entropy(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
+    losses, dX = floats(X.shape[0]), floats(X.shape)
+    _cross_entropy.run(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
     return losses, dX
 
 
 def cosine_distance(X: Any, T: Any) -> tuple[Any, Any]:
-    losses, dX = np.empty(X.shape[0], np.float32), np.empty(X.shape, np.float32)
-    _cosine_distance(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
+    losses, dX = floats(X.shape[0]), floats(X.shape)
+    _cosine_distance.run(len(X), matrix(X), matrix(T), losses, dX, size=X.size)
     return losses, dX
 
 
 def layer_norm(X: Any, G: Any, b: Any, *, eps: float) -> tuple[Any, Any, Any]:
-    Y, x, column = np.empty(X.shape, np.float32), rows(X), (*X.shape[:-1], 1)
-    mu, rstd = np.empty(column, np.float32), np.empty(column, np.float32)
-    _layer_norm(len(x), x, flat(G), flat(b), rows(Y), mu.ravel(), rstd.ravel(), eps, size=X.size)
+    shape, x = X.shape, rows(X)
+    column = (*shape[:-1], 1)
+    Y, mu, rstd = floats(shape), floats(column), floats(column)
+    _layer_norm.run(len(x), x, flat(G), flat(b), rows(Y), mu.ravel(), rstd.ravel(), eps, size=X.size)
     return Y, mu, rstd
 
 
 def backprop_layer_norm(dY: Any, X: Any, mu: Any, rstd: Any, G: Any) -> tuple[Any, Any, Any]:
-    dX, dy, width = np.empty(dY.shape, np.float32), rows(dY), dY.shape[-1]
+    dX, dy, width = floats(dY.shape), rows(dY), dY.shape[-1]
     slices = _slices(len(dy))
     dG, db = sums(slices, width), sums(slices, width)
-    _backprop_layer_norm(
+    _backprop_layer_norm.run(
         len(dy), dy, rows(X), flat(mu), flat(rstd), flat(G), rows(dX), dG, db, slices=slices, size=dY.size
     )
     return dX, added(dG, width), added(db, width)
 
 
 def rms_norm(X: Any, G: Any, *, eps: float) -> tuple[Any, Any]:
-    Y, x, rstd = np.empty(X.shape, np.float32), rows(X), np.empty((*X.shape[:-1], 1), np.float32)
-    _rms_norm(len(x), x, flat(G), rows(Y), rstd.ravel(), eps, size=X.size)
+    Y, x, rstd = floats(X.shape), rows(X), floats((*X.shape[:-1], 1))
+    _rms_norm.run(len(x), x, flat(G), rows(Y), rstd.ravel(), eps, size=X.size)
     return Y, rstd
 
 
 def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
-    dX, dy, width = np.empty(dY.shape, np.float32), rows(dY), dY.shape[-1]
+    dX, dy, width = floats(dY.shape), rows(dY), dY.shape[-1]
     slices = _slices(len(dy))
     dG = sums(slices, width)
-    _backprop_rms_norm(len(dy), dy, rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices, size=dY.size)
+    _backprop_rms_norm.run(len(dy), dy, rows(X), flat(rstd), flat(G), rows(dX), dG, slices=slices, size=dY.size)
     return dX, added(dG, width)
 
 
 def _slices(count: int) -> int:
     """How many sums for the parameters. Short ones keep their digits: a slice has at most some hundred rows."""
-    return max(1, min(64, count // 64))
+    return 1 if count < 128 else min(64, count // 64)
 
 
 ROWS: Mapping[str, Callable[..., Any]] = {

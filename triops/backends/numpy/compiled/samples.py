@@ -27,7 +27,7 @@ def _ids(dtype: str, *shape: int) -> Callable[[int], Any]:
 
 _MATRICES = (
     "X", "Y", "T", "dX", "dY", "saved", "values", "W", "dW", "mom1", "mom2", "velocity", "ema", "weights",
-    "gradient", "table", "Xs",
+    "gradient", "table", "Xs", "y_true", "y_pred",
 )  # fmt: skip
 _NUMBERS = (
     "temperature", "eps", "drop", "learn_rate", "keep", "momentum", "beta1", "rest1", "beta2", "rest2", "rate",
@@ -39,9 +39,11 @@ _BY_NAME: Mapping[str, Callable[[int], Any]] = {
     **dict.fromkeys(_NUMBERS, lambda n: 0.5),
     **dict.fromkeys(("G", "b"), lambda n: _floats(_WIDTH)),
     **dict.fromkeys(("mu", "rstd"), lambda n: _floats(n, 1)),
-    **dict.fromkeys(("d_maxes", "d_sums", "d_means"), lambda n: _floats(n // 4, _WIDTH)),
+    **dict.fromkeys(("d_maxes", "d_sums", "d_means", "d_firsts", "d_lasts"), lambda n: _floats(n // 4, _WIDTH)),
+    "starts_ends": lambda n: np.arange(0, n + 1, 4, dtype=np.int32),
+    "lasts": lambda n: np.arange(3, n, 4, dtype=np.int32),
     **dict.fromkeys(("rows", "nV"), lambda n: n),
-    **dict.fromkeys(("seed", "step", "first"), lambda n: np.uint32(1)),
+    **dict.fromkeys(("seed", "step", "first"), lambda n: 1),
     **dict.fromkeys(("ids", "keys"), lambda n: np.zeros(n * _WIDTH, np.uint64)),
     "lengths": lambda n: np.full(n // 4, 4, np.int64),
     "labels": _ids("int64"),

@@ -9,14 +9,15 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from triops.backends.numpy.compiled.jit import inlined
+from triops.backends.numpy.compiled.jit import inlined, within
 
 F = np.float32
 I = np.int32  # noqa: E741 - the pair of F
 
 _LOG2E = F(1.44269504088896341)
 _LN2_HI, _LN2_LO = F(0.693359375), F(-2.12194440e-4)
-_INFINITY = F(np.inf)
+_INFINITY, _NAN = F(np.inf), F(np.nan)
+_SQRT_HALF = F(0.707106781186547524)
 _LOWEST, _HIGHEST = F(-87.33654), F(88.37626)
 
 
@@ -84,6 +85,32 @@ def exp(x: Any) -> Any:
 def expm1(x: Any) -> Any:
     scale, rest = split_exp(x)
     return scale * rest + (scale - F(1))
+
+
+@inlined
+def log(x: Any) -> Any:
+    """Of a number that is not subnormal: x = 2ⁿ (1 + r), and Cephes' polynomial (logf) for r."""
+    within()
+    bits = _bits_of_float(x)
+    m = _float_of_bits(I(I(bits & I(0x007FFFFF)) | I(0x3F000000)))
+    small = F(1) if m < _SQRT_HALF else F(0)
+    n = F(I(bits >> I(23))) - F(126) - small
+    r = m + m * small - F(1)
+    p = F(7.0376836292e-2)
+    p = p * r + F(-1.1514610310e-1)
+    p = p * r + F(1.1676998740e-1)
+    p = p * r + F(-1.2420140846e-1)
+    p = p * r + F(1.4249322787e-1)
+    p = p * r + F(-1.6668057665e-1)
+    p = p * r + F(2.0000714765e-1)
+    p = p * r + F(-2.4999993993e-1)
+    p = p * r + F(3.3333331174e-1)
+    s = r * r
+    y = p * r * s + n * _LN2_LO - F(0.5) * s
+    inside = r + y + n * _LN2_HI
+    outside = -_INFINITY if x == F(0) else _NAN
+    known = inside if x > F(0) else outside
+    return known if x < _INFINITY else x
 
 
 @inlined

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import matrix
+from triops.backends.numpy.compiled.arrays import floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
@@ -56,19 +56,19 @@ _backprop_softmax = Kernel(backprop_softmax_of_sequences, globals(), {"totals": 
 
 
 def softmax_sequences(Xs: Any, lengths: Any) -> Any:
-    Y = np.empty(Xs.shape, np.float32)
+    Y = floats(Xs.shape)
     if Y.size:
         shape = (len(lengths), Xs.shape[1])
-        tops, totals = np.empty(shape, np.int32), np.empty(shape, np.float32)
-        _softmax(len(lengths), matrix(Xs), starts_of(lengths), Y, tops, totals)
+        tops, totals = np.empty(shape, np.int32), floats(shape)
+        _softmax.run(len(lengths), matrix(Xs), starts_of(lengths), Y, tops, totals)
     return Y
 
 
 def backprop_softmax_sequences(dY: Any, Y: Any, lengths: Any) -> Any:
-    dX = np.empty(Y.shape, np.float32)
+    dX = floats(Y.shape)
     if dX.size:
-        totals = np.empty((len(lengths), Y.shape[1]), np.float32)
-        _backprop_softmax(len(lengths), matrix(dY), matrix(Y), starts_of(lengths), dX, totals)
+        totals = floats((len(lengths), Y.shape[1]))
+        _backprop_softmax.run(len(lengths), matrix(dY), matrix(Y), starts_of(lengths), dX, totals)
     return dX
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, matrix
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.row_sums import sum_rows
@@ -76,10 +76,11 @@ _sum_bags_by_row = Kernel(sum_bags_by_row, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
+    if indices.size < _THRESHOLD and table.flags.c_contiguous:
+        return table.take(indices, axis=0)
     rows, places = _matrix(table), flat(_wide(indices))
-    out = np.empty((*indices.shape, *table.shape[1:]), np.float32)
-    lie_so = indices.ndim == 1 and table.ndim == 2
-    _gather(len(places), rows, places, out if lie_so else out.reshape(len(places), rows.shape[1]))
+    out = floats((*indices.shape, *table.shape[1:]))
+    _gather.run(len(places), rows, places, out.reshape(len(places), rows.shape[1]))
     return out
 
 
@@ -88,7 +89,7 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
+        _scatter.run(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
     return out
 
 
@@ -122,26 +123,26 @@ def _shares(lengths: Any) -> Any:
 
 
 def _sums_of_bags(table: Any, indices: Any, bounds: Any) -> Any:
-    out = np.empty((len(bounds) - 1, table.shape[1]), np.float32)
+    out = floats((len(bounds) - 1, table.shape[1]))
     if out.size:
-        _sum_bags(len(out), matrix(table), flat(_wide(indices)), bounds, out, size=len(indices))
+        _sum_bags.run(len(out), matrix(table), flat(_wide(indices)), bounds, out, size=len(indices))
     return out
 
 
 def _by_row(dY: Any, indices: Any, bounds: Any, nV: int) -> Any:
     """The sums of bags' gradients, by the rows of the table that were in them."""
-    dE = np.empty((nV, dY.shape[1]), np.float32)
+    dE = floats((nV, dY.shape[1]))
     if dE.size:
         work = len(indices) + nV
         owners = _owners(work)
         shift = owners.bit_length() - 1
-        _sum_bags_by_row(work, matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
+        _sum_bags_by_row.run(work, matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
     return dE
 
 
 def _wide(indices: Any) -> Any:
     """Indices of any width as one, so that kernels are not compiled for each."""
-    return indices if indices.dtype is _INDEX else indices.astype(np.int64)
+    return indices if indices.dtype is _INDEX else indices.astype(_INDEX)
 
 
 def _owners(rows: int) -> int:

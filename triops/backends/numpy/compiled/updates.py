@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat
+from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.jit import FAST, FASTER
 from triops.backends.numpy.compiled.scalar import F
@@ -93,18 +93,18 @@ _square_sums = _kernel(square_sums, "X", fastmath=FASTER)
 
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
-    out = np.empty(W.shape, np.float32)
-    _sgd(W.size, flat(W), flat(dW), out.ravel(), float(learn_rate), float(keep))
+    out = floats(W.shape)
+    _sgd.run(W.size, flat(W), flat(dW), out.ravel(), learn_rate, keep)
     return out
 
 
 def sgd_momentum(
     W: Any, dW: Any, velocity: Any, learn_rate: float, momentum: float, keep: float, *, nesterov: bool
 ) -> tuple[Any, Any]:
-    out, velocity = np.empty(W.shape, np.float32), _own(velocity)
-    _sgd_momentum(
+    out, velocity = floats(W.shape), _own(velocity)
+    _sgd_momentum.run(
         W.size, flat(W), flat(dW), velocity.ravel(), out.ravel(),
-        *map(float, (learn_rate, momentum, keep)), nesterov,
+        learn_rate, momentum, keep, nesterov,
     )  # fmt: skip
     return out, velocity
 
@@ -113,21 +113,29 @@ def adam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, root_fix2: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    numbers = beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep
-    return _with_moments(_adam, W, dW, mom1, mom2, *map(float, numbers))
+    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
+    _adam.run(
+        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
+        beta1, rest1, beta2, rest2, eps, rate, 1.0 / root_fix2, keep,
+    )  # fmt: skip
+    return out, mom1, mom2
 
 
 def radam(
     W: Any, dW: Any, mom1: Any, mom2: Any, beta1: float, rest1: float, beta2: float, rest2: float,
     eps: float, rate: float, rectifier: float, keep: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    numbers = beta1, rest1, beta2, rest2, eps, rate, rectifier, keep
-    return _with_moments(_radam, W, dW, mom1, mom2, *map(float, numbers))
+    out, mom1, mom2 = floats(W.shape), _own(mom1), _own(mom2)
+    _radam.run(
+        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
+        beta1, rest1, beta2, rest2, eps, rate, rectifier, keep,
+    )  # fmt: skip
+    return out, mom1, mom2
 
 
 def update_averages(ema: Any, weights: Any, rest: float) -> Any:
-    out = np.empty(ema.shape, np.float32)
-    _average(ema.size, flat(ema), flat(weights), out.ravel(), rest)
+    out = floats(ema.shape)
+    _average.run(ema.size, flat(ema), flat(weights), out.ravel(), rest)
     return out
 
 
@@ -143,23 +151,14 @@ def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
 
 def _square_sum(entries: Any) -> float:
     sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
-    _square_sums(entries.size, entries, sums, slices=sums.size)
+    _square_sums.run(entries.size, entries, sums, slices=sums.size)
     return sums.item() if sums.size == 1 else float(sums.sum())
 
 
 def _scaled(X: Any, scale: float) -> Any:
-    out = np.empty(X.shape, np.float32)
-    _scale(X.size, flat(X), out.ravel(), scale)
+    out = floats(X.shape)
+    _scale.run(X.size, flat(X), out.ravel(), scale)
     return out
-
-
-def _with_moments(kernel: Kernel, W: Any, dW: Any, mom1: Any, mom2: Any, *numbers: float) -> tuple[Any, Any, Any]:
-    out, mom1, mom2 = np.empty(W.shape, np.float32), _own(mom1), _own(mom2)
-    kernel(
-        W.size, flat(W), flat(dW), mom1.ravel(), mom2.ravel(), out.ravel(),
-        *numbers,
-    )  # fmt: skip
-    return out, mom1, mom2
 
 
 def _own(state: Any) -> Any:

@@ -152,7 +152,8 @@ _BY_OP: Mapping[str, tuple[Mapping[str, Callable[[int], Any]], ...]] = {
     ),
     "backprop_reduce_max": ({"which": lambda n: _ids("int32", _WIDTH)(n // 4)},),
     **dict.fromkeys(("gather", "scatter_add"), ({"indices": _ids("int64")},)),
-    **dict.fromkeys(("gather_add", "backprop_gather_add"), ({"indices": _ids("int64", 4)},)),
+    "gather_add": ({"indices": _ids("int64", 4)},),
+    "backprop_gather_add": ({"indices": _ids("int64", 4)}, {"indices": _ids("int64", 1)}),
 }
 
 

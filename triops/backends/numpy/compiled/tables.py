@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, floats, matrix
+from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.row_sums import sum_rows
@@ -17,6 +17,7 @@ __all__ = ["TABLES"]
 
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
+_OFTEN = 2  # times that a row comes on average, from which it pays to put them in order
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -41,10 +42,21 @@ def sum_bags(table: Any, rows: Any, bounds: Any, out: Any, start: int) -> None:
         sum_rows(table, rows, bounds[start + n], bounds[start + n + 1], out, n)
 
 
+def scatter_bags(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: int) -> None:
+    # As in scatter_rows, a slice owns the rows of one remainder.
+    mask = (1 << shift) - 1
+    for n in range(dY.shape[0]):
+        for i in range(bounds[n], bounds[n + 1]):
+            row = rows[i]
+            if row & mask == part:
+                for j in range(dE.shape[1]):
+                    dE[row, j] += dY[n, j]
+
+
 def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: int) -> None:
-    # As in scatter_rows, a slice owns the rows of one remainder. It lists the bags that these were in, and puts
-    # them in the order of the rows, so that each row is written once, with its sum: to add to rows here and there
-    # in memory takes longer than all of this.
+    # The same, for rows that come often. A slice lists the bags that its rows were in, and puts them in the order
+    # of the rows, so that each is written once, with its sum: to add to rows here and there in memory, which were
+    # added to just before, takes longer than all of this.
     mask = (1 << shift) - 1
     owned, bags = np.empty(rows.size + 1, np.uint32), np.empty(rows.size + 1, np.uint32)
     count = np.uint64(0)
@@ -55,23 +67,28 @@ def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: 
             owned[count] = bag[i] >> shift
             bags[count] = n
             count += np.uint64(bag[i] & mask == part)
-    ends = np.zeros(((dE.shape[0] - part + mask) >> shift) + 2, np.int64)
+    places = np.zeros((dE.shape[0] >> shift) + 1, np.int64)
     for i in range(count):
-        ends[np.uint64(owned[i]) + np.uint64(2)] += 1
-    for row in range(2, ends.size):
-        ends[row] += ends[row - 1]
+        places[np.uint64(owned[i])] += 1
+    first = 0
+    for row in range(places.size):
+        first, places[row] = first + places[row], first
     ordered = np.empty(count, np.int64)
     for i in range(count):
-        at = np.uint64(owned[i]) + np.uint64(1)
-        ordered[np.uint64(ends[at])] = bags[i]
-        ends[at] += 1
-    for row in range(ends.size - 2):
-        sum_rows(dY, ordered, ends[row], ends[row + 1], dE, (row << shift) + part)
+        at = np.uint64(owned[i])
+        ordered[np.uint64(places[at])] = bags[i]
+        places[at] += 1
+    first = 0
+    for row in range(places.size):
+        if places[row] > first:
+            sum_rows(dY, ordered, first, places[row], dE, (row << shift) + part)
+            first = places[row]
 
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _sum_bags = Kernel(sum_bags, globals(), {"out": 1}, threshold=_THRESHOLD)
+_scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
 _sum_bags_by_row = Kernel(sum_bags_by_row, globals(), {}, threshold=_THRESHOLD)
 
 
@@ -131,12 +148,12 @@ def _sums_of_bags(table: Any, indices: Any, bounds: Any) -> Any:
 
 def _by_row(dY: Any, indices: Any, bounds: Any, nV: int) -> Any:
     """The sums of bags' gradients, by the rows of the table that were in them."""
-    dE = floats((nV, dY.shape[1]))
-    if dE.size:
-        work = len(indices) + nV
-        owners = _owners(work)
+    dE = zeros((nV, dY.shape[1]))
+    if dE.size and indices.size:
+        owners = _owners(len(indices))
         shift = owners.bit_length() - 1
-        _sum_bags_by_row.run(work, matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
+        kernel = _sum_bags_by_row if indices.size >= _OFTEN * nV else _scatter_bags
+        kernel.run(len(indices), matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
     return dE
 
 

@@ -19,6 +19,7 @@ __all__ = ["TABLES"]
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
 _BAGS_THRESHOLD = 16
+_COPIED = 65_536  # entries from which a second thread pays
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -26,6 +27,11 @@ def gather_rows(table: Any, indices: Any, out: Any) -> None:
         row = indices[i]
         for j in range(table.shape[1]):
             out[i, j] = table[row, j]
+
+
+def copy_entries(X: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] = X[i]
 
 
 def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) -> None:
@@ -104,6 +110,7 @@ def scatter_bags(table: Any, indices: Any, starts: Any, mean: bool, dY: Any, mas
 
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
+_copy = Kernel(copy_entries, globals(), {"X": 1, "out": 1}, threshold=_COPIED)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
@@ -120,7 +127,8 @@ def gather(table: Any, indices: Any) -> Any:
 
 
 def scatter_add(table: Any, indices: Any, values: Any) -> Any:
-    out = np.array(table, order="C")
+    out = np.empty(table.shape, np.float32)
+    _copy(out.size, flat(table), out.ravel())
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))

@@ -18,7 +18,6 @@ U = np.uint32
 _THRESHOLD = 16_384  # entries from which a second thread pays
 _GOLDEN = U(0x9E3779B9)
 _FIRST, _SECOND = U(0x7FEB352D), U(0x846CA68B)
-_UNIT = F(2.0**-24)
 
 
 @inlined
@@ -32,9 +31,13 @@ def mix(x: Any) -> Any:
 def dropout_entries(seed: Any, step: Any, rate: Any, first: Any, out: Any, start: int) -> None:
     key = mix(U(mix(U(seed)) ^ U(U(step) * _GOLDEN)))
     scale = F(1) / (F(1) - rate)
+    # The first 24 bits as a fraction of one are at least the rate where all 32 are at least this.
+    least = U(np.int64(np.ceil(np.float64(rate) * 2.0**24)) << 8)
+    place = U(first + start)
     for i in range(out.size):
-        bits = mix(U(mix(U(U(first + start + i) ^ key)) + key))
-        out[i] = scale if F(bits >> U(8)) * _UNIT >= rate else F(0)
+        bits = mix(U(mix(U(place ^ key)) + key))
+        out[i] = scale if bits >= least else F(0)
+        place = U(place + U(1))
 
 
 _dropout = Kernel(dropout_entries, globals(), {"out": 1}, threshold=_THRESHOLD)

@@ -10,32 +10,35 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.integers import starts_of
-from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
+from triops.backends.numpy.compiled.scalar import F, exp, keep_nan
 
 __all__ = ["SEQUENCES"]
 
 _THRESHOLD = 8  # sequences from which a second thread pays
-_LOWEST_KEY = I(-(2**31))
+_LOWEST = F(-np.inf)
 
 
 def softmax_of_sequences(X: Any, starts: Any, Y: Any, tops: Any, totals: Any, start: int) -> None:
     for n in range(tops.shape[0]):
         first, end = starts[start + n], starts[start + n + 1]
         for j in range(X.shape[1]):
-            tops[n, j] = _LOWEST_KEY
+            tops[n, j] = _LOWEST
             totals[n, j] = F(0)
+        # A NaN is not above: it comes back with the exponentials.
         for t in range(first, end):
             for j in range(X.shape[1]):
-                tops[n, j] = max(tops[n, j], order(X[t, j]))
+                tops[n, j] = X[t, j] if X[t, j] > tops[n, j] else tops[n, j]
         for t in range(first, end):
             for j in range(X.shape[1]):
-                x = X[t, j] - unorder(tops[n, j])
+                x = X[t, j] - tops[n, j]
                 e = keep_nan(x, exp(x))
                 Y[t, j] = e
                 totals[n, j] += e
+        for j in range(X.shape[1]):
+            totals[n, j] = F(1) / totals[n, j]
         for t in range(first, end):
             for j in range(X.shape[1]):
-                Y[t, j] /= totals[n, j]
+                Y[t, j] *= totals[n, j]
 
 
 def backprop_softmax_of_sequences(dY: Any, Y: Any, starts: Any, dX: Any, totals: Any, start: int) -> None:
@@ -59,7 +62,7 @@ def softmax_sequences(Xs: Any, lengths: Any) -> Any:
     Y = floats(Xs.shape)
     if Y.size:
         shape = (len(lengths), Xs.shape[1])
-        tops, totals = np.empty(shape, np.int32), floats(shape)
+        tops, totals = floats(shape), floats(shape)
         _softmax.run(len(lengths), matrix(Xs), starts_of(lengths), Y, tops, totals)
     return Y
 

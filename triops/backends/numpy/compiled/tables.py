@@ -18,6 +18,7 @@ __all__ = ["TABLES"]
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
 _OFTEN = 2  # times that a row comes on average, from which it pays to put them in order
+_COPIED = 65_536  # entries from which a second thread pays
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -25,6 +26,11 @@ def gather_rows(table: Any, indices: Any, out: Any) -> None:
         row = indices[i]
         for j in range(table.shape[1]):
             out[i, j] = table[row, j]
+
+
+def copy_entries(X: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] = X[i]
 
 
 def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) -> None:
@@ -86,6 +92,7 @@ def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: 
 
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
+_copy = Kernel(copy_entries, globals(), {"X": 1, "out": 1}, threshold=_COPIED)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _sum_bags = Kernel(sum_bags, globals(), {"out": 1}, threshold=_THRESHOLD)
 _scatter_bags = Kernel(scatter_bags, globals(), {}, threshold=_THRESHOLD)
@@ -102,7 +109,8 @@ def gather(table: Any, indices: Any) -> Any:
 
 
 def scatter_add(table: Any, indices: Any, values: Any) -> Any:
-    out = np.array(table, order="C")
+    out = floats(table.shape)
+    _copy.run(out.size, flat(table), out.ravel())
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))

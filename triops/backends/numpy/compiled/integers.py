@@ -83,7 +83,7 @@ def plain(integers: Any) -> Any:
 
 
 def starts_of(lengths: Any, dtype: Any = _PLACE, each: int = 1) -> Any:
-    """The first row of each sequence, and the number of all rows; or the same of entries, `each` of them a row."""
+    """The first row of each sequence, and the number of all rows; or the same of entries, `each` a row."""
     starts = np.empty(len(lengths) + 1, dtype)
     _running_sums(plain(lengths), each, starts)
     return starts

@@ -18,7 +18,7 @@ class LinearOps(OpsBase):
         X, Y: one shape. Returns Z: that shape.
         """
         self._floats("add", "X Y", X, Y)
-        self._shape("add", "Y", Y, tuple(X.shape), "as X")
+        self._shape("add", "Y", Y, X.shape, "as X")
         Z: FloatsXd = self._kernels["add"](X, Y)
         return Z
 

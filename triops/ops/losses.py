@@ -40,7 +40,7 @@ class LossOps(OpsBase):
         self._ints(op, "labels", labels)
         self._shape(op, "labels", labels, (Y.shape[0],), "one for each row of Y")
         if labels.shape[0] and self.can_look(labels):
-            lowest, highest, _ = self.backend.extremes(labels)
+            lowest, highest, _ = self._extremes(labels)
             if lowest < 0 or highest >= Y.shape[1]:
                 raise ShapeError(
                     f"{op}: labels must be from 0 to {Y.shape[1] - 1}, the columns of Y, got "

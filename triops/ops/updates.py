@@ -185,14 +185,9 @@ class UpdateOps(OpsBase):
 
     def _same(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all arrays have the first one's shape and dtype, or that all are lists of such arrays."""
-        reference, owned = arrays[0], self._owned_types
-        if isinstance(reference, owned) and reference.dtype.kind == "f":
-            dtype, shape = reference.dtype, reference.shape
-            for array in arrays:
-                if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
-                    break
-            else:
-                return
+        if self._are_alike(arrays):
+            return
+        reference = arrays[0]
         first, *others = names.split()
         if not isinstance(reference, list):
             self._floats(op, names, *arrays)
@@ -213,14 +208,13 @@ class UpdateOps(OpsBase):
     def _are_alike(self, arrays: tuple[Any, ...]) -> bool:
         """Whether it is seen at once that arrays are floating, of these ops, and of one shape and dtype."""
         first, owned = arrays[0], self._owned_types
-        return (
-            isinstance(first, owned)
-            and first.dtype.kind == "f"
-            and all(
-                isinstance(each, owned) and each.dtype is first.dtype and each.shape == first.shape
-                for each in arrays
-            )
-        )
+        if not isinstance(first, owned) or first.dtype.kind != "f":
+            return False
+        dtype, shape = first.dtype, first.shape
+        for array in arrays:
+            if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
+                return False
+        return True
 
     def _check_threshold(self, op: str, threshold: float) -> None:
         if not threshold > 0:

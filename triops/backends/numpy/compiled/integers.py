@@ -33,10 +33,10 @@ def lowest_highest_rise(integers: Any) -> Any:
     return lowest, highest
 
 
-def running_sums(lengths: Any, starts: Any) -> None:
+def running_sums(lengths: Any, each: int, starts: Any) -> None:
     starts[0] = 0
     for n in range(lengths.size):
-        starts[n + 1] = starts[n] + np.int64(lengths[n])
+        starts[n + 1] = starts[n] + each * np.int64(lengths[n])
 
 
 def last_rows(lengths: Any, lasts: Any) -> None:
@@ -82,10 +82,10 @@ def plain(integers: Any) -> Any:
     return flat(integers if integers.dtype in _DTYPES else integers.astype(_PLACE))
 
 
-def starts_of(lengths: Any, dtype: Any = _PLACE) -> Any:
-    """The first row of each sequence, and the number of all rows."""
+def starts_of(lengths: Any, dtype: Any = _PLACE, each: int = 1) -> Any:
+    """The first row of each sequence, and the number of all rows; or the same of entries, `each` a row."""
     starts = np.empty(len(lengths) + 1, dtype)
-    _running_sums(plain(lengths), starts)
+    _running_sums(plain(lengths), each, starts)
     return starts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,27 +120,29 @@ def scatter_add(table: Any, indices: Any, values: Any) -> Any:
 
 
 def gather_add(table: Any, indices: Any) -> Any:
-    return _sums_of_bags(table, indices, _a_bag_each(indices))
+    return _sums_of_bags(table, indices, _a_bag_each(*indices.shape))
 
 
 def backprop_gather_add(dY: Any, indices: Any, *, nV: int) -> Any:
-    return _by_row(dY, indices, _a_bag_each(indices), nV)
+    return _by_row(dY, indices, _a_bag_each(*indices.shape), nV)
 
 
 def embedding_bag(table: Any, indices: Any, lengths: Any, *, mean: bool) -> Any:
-    Y = _sums_of_bags(table, indices, indices.shape[1] * starts_of(lengths))
+    Y = _sums_of_bags(table, indices, starts_of(lengths, each=indices.shape[1]))
     if mean:
         Y *= _shares(lengths)
     return Y
 
 
 def backprop_embedding_bag(dY: Any, indices: Any, lengths: Any, *, nV: int, mean: bool) -> Any:
-    return _by_row(dY * _shares(lengths) if mean else dY, indices, indices.shape[1] * starts_of(lengths), nV)
+    bounds = starts_of(lengths, each=indices.shape[1])
+    return _by_row(dY * _shares(lengths) if mean else dY, indices, bounds, nV)
 
 
-def _a_bag_each(indices: Any) -> Any:
+@lru_cache(maxsize=4)  # the gradient asks for the same
+def _a_bag_each(rows: int, each: int) -> Any:
     """Each row of indices as a bag."""
-    return indices.shape[1] * np.arange(len(indices) + 1)
+    return each * np.arange(rows + 1, dtype=_INDEX)
 
 
 def _shares(lengths: Any) -> Any:

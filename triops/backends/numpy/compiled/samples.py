@@ -31,7 +31,7 @@ _MATRICES = (
 )  # fmt: skip
 _NUMBERS = (
     "temperature", "eps", "drop", "learn_rate", "keep", "momentum", "beta1", "rest1", "beta2", "rest2", "rate",
-    "root_fix2", "rectifier", "rest", "threshold", "slope", "offset", "min_val", "max_val", "alpha",
+    "root_fix2", "rectifier", "rest", "threshold", "slope", "offset", "min_val", "max_val", "alpha", "scale",
 )  # fmt: skip
 # What an argument of a name is, given the number of rows.
 _BY_NAME: Mapping[str, Callable[[int], Any]] = {
@@ -94,7 +94,6 @@ _ATTENTION: Mapping[str, Callable[[int], Any]] = {
     **dict.fromkeys(("dY", "Q", "K", "V", "Y"), lambda n: _floats(n, _HEADS, _WIDTH // _HEADS)),
     "logsumexp": lambda n: _floats(n, _HEADS),
     **dict.fromkeys(("kv_lengths", "mask"), lambda n: None),
-    "scale": lambda n: 0.5,
     "causal": lambda n: False,
     **dict.fromkeys(("longest", "longest_keys"), lambda n: 4),
 }

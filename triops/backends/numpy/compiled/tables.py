@@ -19,7 +19,8 @@ __all__ = ["TABLES"]
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
 _BAGS_THRESHOLD = 16
-_COPIED = 65_536  # entries from which a second thread pays
+_COPIED = 32_768  # entries from which a second thread pays
+_MANY = 4  # values for each row of a table from which a second table pays
 
 
 def gather_rows(table: Any, indices: Any, out: Any) -> None:
@@ -34,12 +35,25 @@ def copy_entries(X: Any, out: Any) -> None:
         out[i] = X[i]
 
 
-def scatter_rows(table: Any, indices: Any, values: Any, mask: int, part: int) -> None:
+def add_entries(X: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] += X[i]
+
+
+def scatter_rows(first: Any, second: Any, indices: Any, values: Any, mask: int, part: int) -> None:
     # A slice owns the rows of one remainder, so that no two add to the same row, and every row is added to in
-    # the order of the indices.
-    for i in range(indices.size):
+    # the order of the indices. Who skips rows of the values loads them nevertheless: where they are many, their
+    # second half goes to another table.
+    half = indices.size // 2 if second.size else indices.size
+    table, begin, end, own = first, 0, half, part & mask
+    if part > mask:
+        table, begin, end = second, half, indices.size
+        for r in range(own, table.shape[0], mask + 1):
+            for j in range(table.shape[1]):
+                table[r, j] = F(0)
+    for i in range(begin, end):
         row = np.int64(indices[i])
-        if row & mask == part:
+        if row & mask == own:
             for j in range(table.shape[1]):
                 table[row, j] += values[i, j]
 
@@ -111,6 +125,7 @@ def scatter_bags(table: Any, indices: Any, starts: Any, mean: bool, dY: Any, mas
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _copy = Kernel(copy_entries, globals(), {"X": 1, "out": 1}, threshold=_COPIED)
+_add = Kernel(add_entries, globals(), {"X": 1, "out": 1}, threshold=_COPIED)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _gather_add = Kernel(gather_add_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
 _scatter_sums = Kernel(scatter_sums, globals(), {}, threshold=_THRESHOLD)
@@ -127,12 +142,22 @@ def gather(table: Any, indices: Any) -> Any:
 
 
 def scatter_add(table: Any, indices: Any, values: Any) -> Any:
-    out = np.empty(table.shape, np.float32)
-    _copy(out.size, flat(table), out.ravel())
+    if len(values) < _THRESHOLD:
+        out = np.array(table, order="C")
+    else:  # by the threads that then add to it: else it would only move from one core's cache to another's
+        out = np.empty(table.shape, np.float32)
+        _copy(out.size, flat(table), out.ravel())
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
-        owners = _owners(len(values))
-        _scatter(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
+        # Whatever the number of threads, so that it changes no result.
+        halves = 2 if len(values) >= max(_MANY * len(rows), _THRESHOLD) else 1
+        second = np.empty(rows.shape if halves == 2 else (0, 0), np.float32)
+        owners = max(1, _owners(len(values)) // halves)
+        _scatter(
+            len(values), rows, second, flat(_wide(indices)), _matrix(values), owners - 1, slices=halves * owners
+        )
+        if halves == 2:
+            _add(second.size, second.ravel(), rows.ravel())
     return out
 
 

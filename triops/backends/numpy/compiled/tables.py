@@ -111,7 +111,10 @@ def gather(table: Any, indices: Any) -> Any:
 
 def scatter_add(table: Any, indices: Any, values: Any) -> Any:
     out = floats(table.shape)
-    _copy.run(out.size, flat(table), out.ravel())
+    if len(values) < _THRESHOLD:
+        out[...] = table
+    else:  # by the threads that then add to it: else it would only move from one core's cache to another's
+        _copy.run(out.size, flat(table), out.ravel())
     rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))

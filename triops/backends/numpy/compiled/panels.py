@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from triops.backends.numpy.compiled.counts import smaller
 from triops.backends.numpy.compiled.jit import called, intrinsic
 from triops.backends.numpy.compiled.scalar import F
 from triops.backends.numpy.compiled.tiles import PANEL, in_panels
@@ -57,7 +58,7 @@ def turn(X: Any, first: int, step: int, rows: int, columns: int, scale: Any, tur
             place = turned.ctypes.data + 4 * (c * turned.shape[1] + t)
             _turn(X.ctypes.data + 4 * (first + t * step + c), step, rows - t, place, turned.shape[1])
         for c in range(even, columns):
-            for i in range(t, min(t + PANEL, rows)):
+            for i in range(t, smaller(t + PANEL, rows)):
                 turned[c, i] = X[first + i * step + c]
     if scale != F(1):
         for c in range(columns):
@@ -74,7 +75,7 @@ def turned_panels(B: Any, first: int, end: int) -> Any:
     panels = np.empty((in_panels(end - first), terms, PANEL), np.float32)
     for p in range(panels.shape[0]):
         start = first + PANEL * p
-        turn(entries, start * terms, terms, min(PANEL, end - start), terms, F(1), panels[p])
+        turn(entries, start * terms, terms, smaller(PANEL, end - start), terms, F(1), panels[p])
     return panels
 
 
@@ -84,7 +85,7 @@ def plain_panels(B: Any, first: int, end: int) -> Any:
     panels = np.empty((in_panels(end - first), B.shape[0], PANEL), np.float32)
     for p in range(panels.shape[0]):
         start, panel = first + PANEL * p, panels[p]
-        columns = min(PANEL, end - start)
+        columns = smaller(PANEL, end - start)
         for k in range(panel.shape[0]):
             for j in range(columns):
                 panel[k, j] = B[k, start + j]

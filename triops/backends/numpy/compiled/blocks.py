@@ -67,7 +67,11 @@ def block_kernel(
         f"            times_panels(A, down, along, first, end, panels, {', '.join(target)}, right - left)",
         *(f"            {line}" for line in after),
     ]
-    used = {"smaller": smaller, "times_panels": times_panels, "panels_of": turned_panels if turned else plain_panels}
+    used = {
+        "smaller": smaller,
+        "times_panels": times_panels,
+        "panels_of": turned_panels if turned else plain_panels,
+    }
     return Kernel((name, "\n".join(lines)), {**names, **used}, {"blocks": 1}, threshold=THRESHOLD, grain=1)
 
 

@@ -1,5 +1,5 @@
-"""The smaller and the larger of two integers. Python's `min` and `max` are functions to Numba, which it compiles for
-each pair of types and for each number that is written in a call."""
+"""The smaller and the larger of two integers. Python's `min` and `max` are functions to Numba, which it compiles
+for each pair of types and for each number that is written in a call."""
 
 from __future__ import annotations
 

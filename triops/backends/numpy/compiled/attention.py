@@ -109,7 +109,7 @@ def attend(
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
         keys = end_key - first_key
-        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
+        turn(K.ctypes.data + 4 * (first_key * step_K + nI * head), step_K, keys, nI, scale, kt)
         for start in range(first, end, _BLOCK):
             rows = smaller(end - start, _BLOCK)
             reach = smaller(keys, larger(0, start + rows - end + keys)) if causal else keys
@@ -143,8 +143,8 @@ def backprop_attend(
         k = K.ctypes.data + 4 * (first_key * step_K + nI * head)
         dk = dK.ctypes.data + 4 * (first_key * step_dK + nI * head)
         dv = dV.ctypes.data + 4 * (first_key * step_dV + nO * head)
-        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
-        turn(V, first_key * step_V + nO * head, step_V, keys, nO, F(1), vt)
+        turn(k, step_K, keys, nI, scale, kt)
+        turn(V.ctypes.data + 4 * (first_key * step_V + nO * head), step_V, keys, nO, F(1), vt)
         for start in range(first, larger(end, first + 1), _BLOCK):
             rows = smaller(end - start, _BLOCK)
             q = Q.ctypes.data + 4 * (start * step_Q + nI * head)

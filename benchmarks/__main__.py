@@ -1,4 +1,5 @@
-"""The command line: `python -m benchmarks ops`, `train`, `tagger`, `varied`, `spacy`, `pyperf`."""
+"""The command line: `python -m benchmarks ops`, `train`, `tagger`, `varied`, `spacy`, `pyperf`,
+`first`."""
 
 from __future__ import annotations
 
@@ -132,6 +133,19 @@ def pyperf(
     except ImportError as error:
         raise typer.BadParameter(f"this needs pyperf: pip install 'triops[dev]' ({error})") from error
     sys.exit(0 if run_pyperf(contains or [], backend, rounds, json_file) else 1)
+
+
+@app.command()
+def first(
+    contains: Filter = None,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Processes with kernels on disk.")] = 5,
+    json_file: JsonFile = None,
+) -> None:
+    """How long new processes take to their first results on NumPy: each op with no kernel on disk, and a train
+    step of the MLP with and without kernels on disk. Exit status: 2 for wrong input."""
+    from benchmarks.first.run import run_first
+
+    run_first(contains or [], rounds=rounds, json_file=json_file)
 
 
 def _limit_threads(count: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import floats, matrix, spread
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
+from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.lanes import highest_key, scale_row, sum_of_products, total_of
@@ -32,7 +33,7 @@ def seen_by(t: int, keys: int, queries: int, causal: bool, mask: Any, row: int, 
     """Up to which key query t sees some, 0 for none; the scores of those before that it may not see become -∞."""
     reach = keys
     if causal:
-        reach = max(0, min(keys, t + 1 + keys - queries))
+        reach = larger(0, smaller(keys, t + 1 + keys - queries))
     if mask.shape[1] == 0:
         return reach
     last = 0
@@ -90,21 +91,30 @@ def gradient_row(scores: Any, d_scores: Any, seen: int, log: Any, along: Any, sc
         d_scores[s] = F(0)
 
 
+@called
+def zeros(rows: int, columns: int) -> Any:
+    array = np.empty((rows, columns), np.float32)  # np.zeros would be three more functions to compile
+    for i in range(rows):
+        for j in range(columns):
+            array[i, j] = F(0)
+    return array
+
+
 def attend(
     pairs: Any, Q: Any, step_Q: int, K: Any, step_K: int, V: Any, step_V: int, q_starts: Any, k_starts: Any,
     mask: Any, scale: Any, causal: bool, most: int, nI: int, Y: Any, logsumexp: Any,
 ) -> None:  # fmt: skip
     nO, wide = Y.shape[2], in_tiles(most)
     step_Y = Y.shape[1] * nO
-    kt, scores = np.zeros((nI, wide), np.float32), np.empty((_BLOCK, wide), np.float32)
+    kt, scores = zeros(nI, wide), np.empty((_BLOCK, wide), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
         first, end, first_key, end_key = q_starts[n], q_starts[n + 1], k_starts[n], k_starts[n + 1]
         keys = end_key - first_key
-        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
+        turn(K.ctypes.data + 4 * (first_key * step_K + nI * head), step_K, keys, nI, scale, kt)
         for start in range(first, end, _BLOCK):
-            rows = min(end - start, _BLOCK)
-            reach = min(keys, max(0, start + rows - end + keys)) if causal else keys
+            rows = smaller(end - start, _BLOCK)
+            reach = smaller(keys, larger(0, start + rows - end + keys)) if causal else keys
             columns = in_tiles(reach)
             tiled(
                 Q.ctypes.data + 4 * (start * step_Q + nI * head), step_Q, 1, kt.ctypes.data, wide, PANEL,
@@ -126,7 +136,7 @@ def backprop_attend(
     nI: int, nO: int, dQ: Any, step_dQ: int, dK: Any, step_dK: int, dV: Any, step_dV: int,
 ) -> None:  # fmt: skip
     wide = in_tiles(most)
-    kt, vt = np.zeros((nI, wide), np.float32), np.zeros((nO, wide), np.float32)
+    kt, vt = zeros(nI, wide), zeros(nO, wide)
     scores, d_scores = np.empty((_BLOCK, wide), np.float32), np.empty((_BLOCK, wide), np.float32)
     for pair in range(pairs.shape[0]):
         n, head = pairs[pair, 0], pairs[pair, 1]
@@ -135,10 +145,10 @@ def backprop_attend(
         k = K.ctypes.data + 4 * (first_key * step_K + nI * head)
         dk = dK.ctypes.data + 4 * (first_key * step_dK + nI * head)
         dv = dV.ctypes.data + 4 * (first_key * step_dV + nO * head)
-        turn(K, first_key * step_K + nI * head, step_K, keys, nI, scale, kt)
-        turn(V, first_key * step_V + nO * head, step_V, keys, nO, F(1), vt)
-        for start in range(first, max(end, first + 1), _BLOCK):
-            rows = min(end - start, _BLOCK)
+        turn(k, step_K, keys, nI, scale, kt)
+        turn(V.ctypes.data + 4 * (first_key * step_V + nO * head), step_V, keys, nO, F(1), vt)
+        for start in range(first, larger(end, first + 1), _BLOCK):
+            rows = smaller(end - start, _BLOCK)
             q = Q.ctypes.data + 4 * (start * step_Q + nI * head)
             dy = dY.ctypes.data + 4 * (start * step_dY + nO * head)
             columns = in_tiles(keys)

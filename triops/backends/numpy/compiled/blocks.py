@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.counts import smaller
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.panels import plain_panels, turned_panels
 from triops.backends.numpy.compiled.tiles import FEW, NARROW, PANEL, tiled
@@ -61,12 +62,16 @@ def block_kernel(
         "        left, right = blocks[block, 2], blocks[block, 3]",
         "        panels = panels_of(B, left, right)",
         f"        for first in range(blocks[block, 0], blocks[block, 1], {_AT_A_TIME}):",
-        f"            end = min(first + {_AT_A_TIME}, blocks[block, 1])",
+        f"            end = smaller(first + {_AT_A_TIME}, blocks[block, 1])",
         f"            {before}",
         f"            times_panels(A, down, along, first, end, panels, {', '.join(target)}, right - left)",
         *(f"            {line}" for line in after),
     ]
-    used = {"times_panels": times_panels, "panels_of": turned_panels if turned else plain_panels}
+    used = {
+        "smaller": smaller,
+        "times_panels": times_panels,
+        "panels_of": turned_panels if turned else plain_panels,
+    }
     return Kernel((name, "\n".join(lines)), {**names, **used}, {"blocks": 1}, threshold=THRESHOLD, grain=1)
 
 

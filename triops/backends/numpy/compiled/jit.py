@@ -20,6 +20,7 @@ from numba import extending
 from numba.core import types
 
 from triops.backends.numpy.compiled.cache import cache_of
+from triops.backends.numpy.compiled.parts import PartCompiler
 
 __all__ = [
     "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of",
@@ -30,6 +31,9 @@ __all__ = [
 FAST = frozenset({"contract", "nsz"})
 # Sums may be taken in any order besides, which is what lets them be vectorised.
 FASTER = FAST | {"reassoc"}
+
+# What a function has that Python never calls.
+_PART = {"no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,9 +54,8 @@ def called(function: F) -> F:
 
 
 def _inner(function: F, fastmath: frozenset[str]) -> F:
-    # LLVM takes it into its callers, in less time than Numba with inline="always". Python never calls it.
-    settings = _settings(fastmath) | {"no_cpython_wrapper": True}
-    return numba.njit(**settings)(function)  # type: ignore[no-any-return]
+    # LLVM takes it into its callers, in less time than Numba with inline="always".
+    return numba.njit(**_settings(fastmath), **_PART)(function)  # type: ignore[no-any-return]
 
 
 def _settings(fastmath: frozenset[str]) -> dict[str, Any]:
@@ -99,8 +102,7 @@ def compiled(
     assert head.startswith("def ")
     namespace = {**names, "__name__": __name__}
     exec(compile(f"def {unique}({body}", __file__, "exec", dont_inherit=True), namespace)
-    settings = _settings(fastmath) | {"no_cpython_wrapper": not kept}
-    dispatcher = numba.njit(nogil=True, **settings)(namespace[unique])
+    dispatcher = numba.njit(nogil=True, **_settings(fastmath), **({} if kept else _PART))(namespace[unique])
     if kept:
         dispatcher._cache = cache_of(namespace[unique])
         _dispatchers.append(dispatcher)

@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from triops.backends.numpy.compiled.counts import smaller
 from triops.backends.numpy.compiled.jit import called, intrinsic
 from triops.backends.numpy.compiled.scalar import F
 from triops.backends.numpy.compiled.tiles import PANEL, in_panels
@@ -47,18 +48,26 @@ def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any, step_tar
     return types.void(*[types.int64] * 5), generate
 
 
+@intrinsic
+def _entry(context: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], ir.FloatType().as_pointer()))
+
+    return types.float32(types.int64), generate
+
+
 @called
-def turn(X: Any, first: int, step: int, rows: int, columns: int, scale: Any, turned: Any) -> None:
-    """(scale X)ᵀ, for the X that begins at an entry of a flat array. turned: whole panels wide, of which only as
-    many columns as X has rows are worth anything."""
+def turn(X: int, step: int, rows: int, columns: int, scale: Any, turned: Any) -> None:
+    """(scale X)ᵀ, for the X at an address, and so many entries from row to row. turned: whole panels wide, of
+    which only as many columns as X has rows are worth anything."""
     even = columns // PANEL * PANEL
     for t in range(0, rows, PANEL):
         for c in range(0, even, PANEL):
             place = turned.ctypes.data + 4 * (c * turned.shape[1] + t)
-            _turn(X.ctypes.data + 4 * (first + t * step + c), step, rows - t, place, turned.shape[1])
+            _turn(X + 4 * (t * step + c), step, rows - t, place, turned.shape[1])
         for c in range(even, columns):
-            for i in range(t, min(t + PANEL, rows)):
-                turned[c, i] = X[first + i * step + c]
+            for i in range(t, smaller(t + PANEL, rows)):
+                turned[c, i] = _entry(X + 4 * (i * step + c))
     if scale != F(1):
         for c in range(columns):
             row = turned[c]
@@ -70,11 +79,12 @@ def turn(X: Any, first: int, step: int, rows: int, columns: int, scale: Any, tur
 @called
 def turned_panels(B: Any, first: int, end: int) -> Any:
     """The panels of Bᵀ, for some rows of B: (N/`PANEL` rounded up, K, `PANEL`). B: (N, K)."""
-    terms, entries = B.shape[1], B.reshape(-1)
+    terms = B.shape[1]
     panels = np.empty((in_panels(end - first), terms, PANEL), np.float32)
     for p in range(panels.shape[0]):
         start = first + PANEL * p
-        turn(entries, start * terms, terms, min(PANEL, end - start), terms, F(1), panels[p])
+        rows = smaller(PANEL, end - start)
+        turn(B.ctypes.data + 4 * start * terms, terms, rows, terms, F(1), panels[p])
     return panels
 
 
@@ -84,7 +94,7 @@ def plain_panels(B: Any, first: int, end: int) -> Any:
     panels = np.empty((in_panels(end - first), B.shape[0], PANEL), np.float32)
     for p in range(panels.shape[0]):
         start, panel = first + PANEL * p, panels[p]
-        columns = min(PANEL, end - start)
+        columns = smaller(PANEL, end - start)
         for k in range(panel.shape[0]):
             for j in range(columns):
                 panel[k, j] = B[k, start + j]

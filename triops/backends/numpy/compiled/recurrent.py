@@ -16,6 +16,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
+from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.products import column_sums, multiply
@@ -42,7 +43,7 @@ def lstm_steps(
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
-        size = min(max(sizes[s] - start, 0), H.shape[0])
+        size = smaller(larger(sizes[s] - start, 0), H.shape[0])
         product(H, 0, size, W, V)
         for k in range(size):
             row = first + start + k
@@ -71,7 +72,7 @@ def gru_steps(
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
-        size = min(max(sizes[s] - start, 0), H.shape[0])
+        size = smaller(larger(sizes[s] - start, 0), H.shape[0])
         product(H, 0, size, W, V)
         for k in range(size):
             row = first + start + k
@@ -97,7 +98,7 @@ def backprop_lstm_steps(
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
-        size = min(max(sizes[s] - start, 0), dH.shape[0])
+        size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
         for k in range(size):
             row = first + start + k
             dh, dc, dy, g, c = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d]
@@ -121,7 +122,7 @@ def backprop_gru_steps(
 ) -> None:  # fmt: skip
     for s in range(firsts.shape[0]):
         first = firsts[s]
-        size = min(max(sizes[s] - start, 0), dH.shape[0])
+        size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
         for k in range(size):
             row = first + start + k
             dh, kept, dy, g, old = dH[k], direct[k], dY[row, d], G[row, d], before[row]

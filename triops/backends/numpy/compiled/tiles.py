@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, config, types
 
+from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.jit import apart, called, intrinsic
 
 __all__ = ["FEW", "NARROW", "PANEL", "Vectors", "in_panels", "in_tiles", "tiled", "tiles_wide"]
@@ -193,8 +194,8 @@ def _tiled(
 ) -> None:  # fmt: skip
     apart()
     full = rows // _MANY * _MANY
-    for k in range(0, max(inner, 1), _INNER):
-        some = min(inner - k, _INNER)
+    for k in range(0, larger(inner, 1), _INNER):
+        some = smaller(inner - k, _INNER)
         for j in range(0, columns, _PANELS * PANEL):
             a, b, c = A + 4 * along_A * k, B + 4 * (down_B * k + across_B * (j // PANEL)), C + 4 * j
             left = columns - j

@@ -1,0 +1,1 @@
+"""The time to the first result of a process."""

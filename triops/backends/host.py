@@ -123,7 +123,6 @@ def as_host_array(data: Any, dtype: Any = None) -> Any:
 
 
 @cache
-@cache
 def dtype_name(dtype: Any) -> str:
     """`float32` for that name, for a framework's type of that name, and for an array's dtype."""
     return str(np.dtype(dtype))

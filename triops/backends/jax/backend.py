@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import get_opaque_trace_state
 from jaxlib.version import __version__ as jaxlib_version
 
 from triops.backends.backend import Backend, Device, each
@@ -25,6 +24,8 @@ __all__ = ["JaxBackend", "jax_devices"]
 
 if not hasattr(jax.config, "jax_explicit_x64_dtypes"):
     raise ImportError(f"triops needs JAX 0.10 or later and found {jax.__version__}")
+from jax.extend.core import get_opaque_trace_state
+
 # Without this JAX turns every float64 or 64-bit integer into 32 bits, whatever dtype was asked for.
 # Only dtypes that are named are affected: the defaults, and so other JAX code, stay at 32 bits.
 jax.config.update("jax_explicit_x64_dtypes", "allow")

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 __all__ = ["scan"]
 
@@ -28,7 +27,7 @@ def scan(
     xs = tuple(jnp.concatenate((x, jnp.zeros((count, *x.shape[1:]), x.dtype))) for x in xs)
 
     def at(arrays: Arrays, start: Any) -> Arrays:
-        return tuple(lax.dynamic_slice_in_dim(array, start, count) for array in arrays)
+        return tuple(jax.lax.dynamic_slice_in_dim(array, start, count) for array in arrays)
 
     def body(i: Any, state: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
         carry, written = state
@@ -38,13 +37,14 @@ def scan(
         if backwards:
             ys = _where(here, ys, at(written, starts[t]))
         written = tuple(
-            lax.dynamic_update_slice_in_dim(array, y, starts[t], 0) for array, y in zip(written, ys, strict=True)
+            jax.lax.dynamic_update_slice_in_dim(array, y, starts[t], 0)
+            for array, y in zip(written, ys, strict=True)
         )
         return _where(here, after, carry), written
 
     results = jax.eval_shape(lambda carry, xs: step(carry, at(xs, 0))[1], carry, xs)
     written = tuple(jnp.zeros((rows + count, *y.shape[1:]), y.dtype) for y in results)
-    carry, written = lax.fori_loop(0, steps, body, (carry, written))
+    carry, written = jax.lax.fori_loop(0, steps, body, (carry, written))
     return carry, tuple(array[:rows] for array in written)
 
 

@@ -40,22 +40,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def inlined(function: F) -> F:
     """A function of numbers that becomes part of the loop that calls it."""
-    return _inner(function, FAST)
+    return _inner(function, FAST, **_PART)
 
 
 def summed(function: F) -> F:
-    """A function of a row that sums it up: the only place where the order of a sum is free."""
-    return _inner(function, FASTER)
+    """A function of a row that sums it up: the only place where the order of a sum is free. It is optimised by
+    itself, so that the order is the same in whatever it becomes part of."""
+    return _inner(function, FASTER, no_cpython_wrapper=True)
 
 
 def called(function: F) -> F:
     """A function of whole blocks, with loops of its own."""
-    return _inner(function, FAST)
+    return _inner(function, FAST, **_PART)
 
 
-def _inner(function: F, fastmath: frozenset[str]) -> F:
+def _inner(function: F, fastmath: frozenset[str], **settings: Any) -> F:
     # LLVM takes it into its callers, in less time than Numba with inline="always".
-    return numba.njit(**_settings(fastmath), **_PART)(function)  # type: ignore[no-any-return]
+    return numba.njit(**_settings(fastmath), **settings)(function)  # type: ignore[no-any-return]
 
 
 def _settings(fastmath: frozenset[str]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class FusedStep:
         self._keeps_weights = keeps_weights
         self._ops = programs.model.ops
         self._numbers = Numbers(optimizer, self._ops)
-        self._trained: dict[Settings, _Trained] = {}
+        self._trained: dict[Hashable, _Trained] = {}
         self._latest: dict[Hashable, _Step] = {}
         self._wide = False  # whether the weights were float64 when it was looked last
 
@@ -72,15 +72,25 @@ class FusedStep:
 
     def run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
         """The same, with a batch taken apart."""
-        if settings not in self._trained:
-            self._trained[settings] = _split(settings, set(settings.keys))
+        sums = [(node, name) for node in settings.nodes for name in node._grads]
+        # Gradients that are there already may be of others from one update to the next.
+        kind = settings, tuple([(node.id, name) for node, name in sums])
+        if kind not in self._trained:
+            self._trained[kind] = _split(settings, set(settings.keys))
         try:
-            return self._step(settings, self._trained[settings], batch, drop)
+            return self._step(settings, self._trained[kind], sums, batch, drop)
         except _OthersAreTrained as found:
-            self._trained[settings] = _split(settings, found.keys)
-            return self._step(settings, self._trained[settings], batch, drop)
+            self._trained[kind] = _split(settings, found.keys)
+            return self._step(settings, self._trained[kind], sums, batch, drop)
 
-    def _step(self, settings: Settings, trained: _Trained, batch: Batch, drop: float | None) -> Any:
+    def _step(
+        self,
+        settings: Settings,
+        trained: _Trained,
+        sums: Sequence[tuple[Model, str]],
+        batch: Batch,
+        drop: float | None,
+    ) -> Any:
         optimizer, ops, keys = self.optimizer, self._ops, trained.keys
         groups = grouped(optimizer, keys)
         scale = self._precision.arrays(ops)
@@ -88,7 +98,6 @@ class FusedStep:
         names = take_tables(optimizer, keys, trained.places, ops)
         named, numbers = self._numbers(groups, drop, self._wide)
         tables = [getattr(optimizer, name) for name in names]
-        sums = [(node, name) for node in settings.nodes for name in node._grads]
         given = (
             dropping(drop), named, tuple(names),
             tuple([tuple(group.keys) for group in groups]) if len(groups) > 1 else (),

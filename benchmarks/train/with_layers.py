@@ -82,11 +82,11 @@ class _TriopsTrainer(LayersTrainer):
 
 
 class _CompiledTrainer(_TriopsTrainer):
-    """Compiled begin_update, the callback, finish_update."""
+    """Compiled begin_update, the callback, finish_update; as the others, without the gradient of the batch."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._model = triops.compile(self._model)
+        self._model = triops.compile(self._model, dX=False)
 
 
 class _StepTrainer(_TriopsTrainer):

@@ -46,6 +46,36 @@ def test_every_backend_takes_the_same_calls(ops: Ops) -> None:
     assert (step.compilations, compiled.compilations) == ((1, 2) if ops.name == "jax" else (0, 0))
 
 
+@pytest.mark.parametrize("drop", [0.0, 0.3])
+def test_callbacks_leave_the_gradient_of_the_batch_out(drop: float, ops: Ops) -> None:
+    model, X = shaken(classifier().initialize()), floats(ops, N, NI)
+    compiled = triops.compile(model.copy(), dX=False)
+    for copied in (False, True):
+        trained = compiled.copy() if copied else compiled
+        Y, backprop = model.begin_update(X, drop)
+        Z, callback = trained.begin_update(X, drop)
+        close(Y, Z)
+        backprop(Y)
+        assert callback(Z) is None
+        for one, other in zip(model.walk(), trained.walk(), strict=True):
+            for name in one._grads:
+                close(one.get_grad(name), other.get_grad(name))
+        callback(Z, sgd=models.SGD(0.1, grad_clip=0))  # once more, and an update by both
+        backprop(Y, sgd=models.SGD(0.1, grad_clip=0))
+        assert_same(model, trained)
+    if ops.name == "jax":
+        flops = [_flops_of_the_way_back(model, X, dX=dX) for dX in (True, False)]
+        assert flops[0] - flops[1] >= 2 * X.size * model.layers[0].get_dim("nO")
+
+
+def _flops_of_the_way_back(model: Model, X: Any, **settings: Any) -> float:
+    compiled = triops.compile(model, **settings)
+    compiled.begin_update(X)
+    ((_, backward),) = compiled._programs._made.values()
+    flops: float = backward.program._compiled.cost_analysis()["flops"]
+    return flops
+
+
 def test_a_compiled_model_is_the_model(jax_ops: Ops) -> None:
     model = shaken(classifier().initialize())
     compiled, X = triops.compile(model), floats(jax_ops, N, NI)

@@ -1,10 +1,10 @@
-"""What passes leave out in a train step: nobody asks for the gradient of the batch, which half of the products of
-the first layer's backward pass are for, and no callback is called again, which activations would be kept for."""
+"""What passes leave out. Where nobody asks for the gradient of the batch: half of the products of the first
+layer's backward pass, which are for it. In a train step, whose callback is called once: activations after use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from triops.errors import ArgumentError
@@ -14,16 +14,21 @@ from triops.types import Backprop
 if TYPE_CHECKING:
     from triops.models.model import Model
 
-__all__ = ["back_through", "give_first_turn", "in_one_step", "is_in_one_step", "takes_first_turn"]
+__all__ = ["back_through", "give_first_turn", "in_one_step", "is_in_one_step", "takes_first_turn", "without_dX"]
 
 _first: Scoped[int | None] = Scoped(None)
 _in_step: Scoped[bool] = Scoped(False)
 
 
+def without_dX(model: Model) -> AbstractContextManager[None]:
+    """In this block the forward pass of `model` is one whose callback may give None for dX."""
+    return _first.during(model.id)
+
+
 @contextmanager
 def in_one_step(model: Model) -> Iterator[None]:
     """In this block the forward pass of `model` is one of a train step."""
-    with _first.during(model.id), _in_step.during(True):
+    with without_dX(model), _in_step.during(True):
         yield
 
 

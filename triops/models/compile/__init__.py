@@ -15,7 +15,12 @@ __all__ = ["CompiledModel", "CompiledStep", "compile", "compile_step"]
 
 
 def compile(
-    model: Model, *, fill: bool = True, precision: str | None = None, eager: bool = False
+    model: Model,
+    *,
+    fill: bool = True,
+    precision: str | None = None,
+    eager: bool = False,
+    dX: bool = True,
 ) -> CompiledModel:
     """The same model with a forward pass that is one program, and a backward pass that is one more.
 
@@ -43,12 +48,16 @@ def compile(
     then there is a program for each combination of lengths. A model with a layer that has to know the lengths
     runs so by itself.
 
+    dX: whether callbacks return the gradient of the batch. A model that is trained by itself does not need it:
+    with False they return None, and what only it is for is left out, as half of the products of the first layer's
+    backward pass, on every backend.
+
     Raises ArgumentError for what is no Model. A layer that turns out not to be one that can be compiled raises
     CompileError when it is first run: it names the layer, and what it does.
     """
     _check_model("compile", model, eager)
     inner = model._model if isinstance(model, CompiledModel) else model
-    return CompiledModel(inner, fill=fill, precision=precision, eager=eager)
+    return CompiledModel(inner, fill=fill, precision=precision, eager=eager, dX=dX)
 
 
 def compile_step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +18,7 @@ from triops.models.compile.precision import LossScaled, Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.guard import check_owner, located
 from triops.models.model import Model
+from triops.models.one_step import without_dX
 from triops.models.precision import in_full
 from triops.models.view import is_traced_now
 from triops.ops import Ops
@@ -66,11 +68,12 @@ class CompiledModel(LossScaled, Model):
         fill: bool = True,
         precision: str | None = None,
         eager: bool = False,
+        dX: bool = True,
         root: Model | None = None,
     ) -> None:
         self.__dict__.update({name: model.__dict__[name] for name in _SHARED})
         self.__dict__.update({name: getattr(model, name) for name in _INSTEAD})
-        settings = {"fill": fill, "precision": precision, "eager": eager}
+        settings = {"fill": fill, "precision": precision, "eager": eager, "dX": dX}
         self.__dict__.update(
             _model=model,
             _programs=Programs(model, fill=fill, root=root),
@@ -140,10 +143,11 @@ class CompiledModel(LossScaled, Model):
             return self._programs.run(X, None, self._predict)
 
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
-        if self._runs_eagerly():
-            return self._model.begin_update(X, drop)
-        if (apart := self.parts()) is not None:
-            return apart.begin_update(X, drop)
+        eagerly = self._model if self._runs_eagerly() else self.parts()
+        if eagerly is not None:
+            if self._settings["dX"]:
+                return eagerly.begin_update(X, drop)
+            return _update_without_dX(eagerly, X, drop)
         return self._programs.run(X, None, lambda settings, batch: self._begin(settings, batch, drop))
 
     def finish_update(self, optimizer: Callable[..., tuple[Any, Any]]) -> None:
@@ -236,11 +240,13 @@ class CompiledModel(LossScaled, Model):
     ) -> tuple[_Forward, _Backward]:
         there: list[Any] = []
         back: list[Any] = []
+        wants_dX = self._settings["dX"]
 
         def function(given: list[Any]) -> Any:
             trace, rate, scale, taken = self._traced(settings, given)
             with trace.seen(), batch.entered(taken) as (X, _):
-                Y, callback = self._model.begin_update(X, rate if drop else drop)
+                begin = self._model.begin_update if wants_dX else partial(_update_without_dX, self._model)
+                Y, callback = begin(X, rate if drop else drop)
                 Y = in_full(Y)
                 outputs, form_of_Y = batch.outputs(Y)
             changes = trace.changes()
@@ -267,3 +273,13 @@ class CompiledModel(LossScaled, Model):
         )
         trace = Trace(settings, self._precision, params, states, counts)
         return trace, rate[0], Scale(self.ops, scale), taken
+
+
+def _update_without_dX(model: Model | Parts, X: Any, drop: Any) -> tuple[Any, Backprop]:
+    with without_dX(model) if isinstance(model, Model) else nullcontext():
+        Y, backprop = model.begin_update(X, drop)
+
+    def back(dY: Any, sgd: Any = None) -> None:
+        backprop(dY)
+
+    return Y, back

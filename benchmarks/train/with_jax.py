@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from benchmarks.train.task import ADAM, Problem, Task
 
-__all__ = ["JaxTrainer", "cross_entropy", "layer_norm", "maxout", "pad_rows", "unpad_rows"]
+__all__ = ["JaxTrainer", "cross_entropy", "layer_norm", "maxout", "pad_rows", "train_step", "unpad_rows"]
 
 
 class JaxTrainer:
@@ -19,7 +19,7 @@ class JaxTrainer:
 
     def __init__(self, task: Task, problem: Problem) -> None:
         assert task.jax is not None
-        self._step = _train_step(task.jax)
+        self._step = train_step(task.jax)
         cpu = jax.devices("cpu")[0]
         weights = {name: jax.device_put(array.copy(), cpu) for name, array in problem.weights.items()}
         zeros = jax.tree.map(jnp.zeros_like, weights)
@@ -49,7 +49,8 @@ class JaxTrainer:
         return {name: np.asarray(array) for name, array in self._state[0].items()}
 
 
-def _train_step(loss: Any) -> Any:
+def train_step(loss: Any) -> Any:
+    """`state, value = step(state, batch)`, where the state is weights, both moments, and the steps so far."""
     rate, beta1, beta2, eps = ADAM.values()
 
     @partial(jax.jit, donate_argnums=0)

@@ -18,7 +18,7 @@ from triops.backends.jax.disk import kept_on_disk
 
 __all__ = ["JaxCompiler", "has_float64", "precision", "standing_for"]
 
-_HELD = 3  # references to a donated array: the model's or optimizer's, the list's, and getrefcount's own
+_HELD = 4  # references to a donated array: the model's or optimizer's, two lists', and getrefcount's own
 _as_it_is = contextlib.nullcontext()
 _REASONS = {
     jax.errors.TracerBoolConversionError: "it decides by the value of an array, which is not known yet",
@@ -45,9 +45,12 @@ class _Traced(Program):
         self._donated = donated
 
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
-        for i in self._donated:
-            if getrefcount(arrays[i]) > _HELD:
-                arrays[i] = jnp.copy(arrays[i])
+        donated = arrays[self._donated.start : self._donated.stop]
+        if max(map(getrefcount, donated), default=0) > _HELD:
+            for i, array in zip(self._donated, donated, strict=True):
+                if getrefcount(array) > _HELD + 1:  # this loop's own
+                    arrays[i] = jnp.copy(array)
+        del donated
         with precision(True) if self._wide else _as_it_is:
             results: list[Any] = self._compiled(*arrays, *self._more)
         del results[len(results) - len(self._more) :]

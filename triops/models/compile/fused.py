@@ -72,7 +72,7 @@ class FusedStep:
 
     def run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
         """The same, with a batch taken apart."""
-        sums = [(node, name) for node in settings.nodes for name in node._grads]
+        sums = [(node, name) for node in settings.nodes if node._grads for name in node._grads]
         # Gradients that are there already may be of others from one update to the next.
         kind = settings, tuple([(node.id, name) for node, name in sums])
         if kind not in self._trained:

@@ -26,16 +26,18 @@ class Settings:
     def __init__(self, model: Model) -> None:
         is_array = model.ops.backend.is_array
         self.nodes = list(model.walk())
-        self._settings = [
-            (node, deepcopy(node.attrs), list(node.layers), node.ops, len(node._state)) for node in self.nodes
-        ]
+        self._ops = [node.ops for node in self.nodes]
+        self._attrs = [deepcopy(node.attrs) for node in self.nodes]
+        self._layers = [list(node.layers) for node in self.nodes]
+        self._states = [len(node._state) for node in self.nodes]
         tables = [(node, name, value) for node in self.nodes for name, value in node._params.items()]
         self.places = [(node, name) for node, name, value in tables if value is not None]
         self.keys: list[ParamKey] = [(node.id, name) for node, name in self.places]
         self._missing = [(node, name) for node, name, value in tables if value is None]
         self.state: list[tuple[Model, str]] = []
         self.counters: list[tuple[Model, str]] = []
-        self._constants: list[tuple[Model, str, Any]] = []
+        self._places_of_constants: list[tuple[Model, str]] = []
+        self._constants: list[Any] = []
         for node in self.nodes:
             for name, value in node._state.items():
                 if is_array(value):
@@ -43,21 +45,27 @@ class Settings:
                 elif type(value) is int and -_WORD <= value < _WORD:
                     self.counters.append((node, name))
                 else:
-                    self._constants.append((node, name, deepcopy(value)))
+                    self._places_of_constants.append((node, name))
+                    self._constants.append(deepcopy(value))
         self._is_array = is_array
         self._no_counts = model.ops.backend.asarray([], "int32")
 
     def hold(self) -> bool:
         """Whether the model is still so."""
-        for node, attrs, layers, ops, count in self._settings:
-            if node.attrs != attrs or node.layers != layers or node.ops is not ops or len(node._state) != count:
-                return False
+        nodes = self.nodes
+        if (
+            [node.attrs for node in nodes] != self._attrs
+            or [node.layers for node in nodes] != self._layers
+            or [len(node._state) for node in nodes] != self._states
+            or [node.ops for node in nodes] != self._ops
+        ):
+            return False
         # Each of these takes longer to look through nothing than to be left out.
         return not (self._missing or self._constants or self.state or self.counters) or (
             all(node._params.get(name) is None for node, name in self._missing)
-            and all(node._state.get(name) == value for node, name, value in self._constants)
+            and [node._state.get(name) for node, name in self._places_of_constants] == self._constants
             and all(self._is_array(node._state.get(name)) for node, name in self.state)
-            and all(type(node._state.get(name)) is int for node, name in self.counters)
+            and {type(node._state.get(name)) for node, name in self.counters} <= {int}
         )
 
     def params(self) -> list[Any]:

@@ -133,18 +133,16 @@ class Numbers:
         """Which ops the update of these groups takes, in order, and so which program it needs; and an array of
         the host of the rate of dropout and their numbers."""
         if len(groups) != 1 or groups[0].fresh or not self._are_constant():
-            return self._taken(groups, drop, wide)
+            self._optimizer.updates = max(self._optimizer.updates, *(group.step for group in groups), 0)
+            return self._taken([groups], drop, wide)[0]
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
         found = self._ahead.get((group.step, drop, wide))
         if found is None:
             # Many at once: after a program nothing of this is in the processor's caches any more.
-            before = self._optimizer.updates
             steps = range(group.step, group.step + _AHEAD)
-            self._ahead = {
-                (step, drop, wide): self._taken([group._replace(step=step)], drop, wide) for step in steps
-            }
-            self._optimizer.updates = before
+            taken = self._taken([[group._replace(step=step)] for step in steps], drop, wide)
+            self._ahead = {(step, drop, wide): each for step, each in zip(steps, taken, strict=True)}
             found = self._ahead[group.step, drop, wide]
         return found
 
@@ -160,16 +158,20 @@ class Numbers:
             self._constant = all(isinstance(each, Constant) for each in optimizer.schedules.values())
         return self._constant
 
-    def _taken(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
+    def _taken(self, updates: Sequence[Sequence[Group]], drop: float | None, wide: bool) -> list[_Taken]:
+        """Those of several updates, for each of which the schedules say the same."""
         optimizer = self._optimizer
         self._found, self._named = [], []
-        optimizer.updates = max([optimizer.updates, *(group.step for group in groups)])
         optimizer._prepared(self._dry, {})
-        for group in groups:
-            optimizer._step(self._dry, {}, {}, [], group.step, optimizer.learn_rate)
-            if group.fresh:
-                self._found[-1] = 1.0  # the share of the new weights in their first average
-        return tuple(self._named), rate_of(self._ops, drop, self._found, wide=wide)
+        found, named, taken = self._found, self._named, []
+        for groups in updates:
+            self._found, self._named = found.copy(), named.copy()
+            for group in groups:
+                optimizer._step(self._dry, {}, {}, [], group.step, optimizer.learn_rate)
+                if group.fresh:
+                    self._found[-1] = 1.0  # the share of the new weights in their first average
+            taken.append((tuple(self._named), rate_of(self._ops, drop, self._found, wide=wide)))
+        return taken
 
     def _note(
         self, op: str, arrays: Any, numbers: Sequence[float], settings: Mapping[str, Any]

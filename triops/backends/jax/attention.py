@@ -27,7 +27,7 @@ def attention(
         def block(start: Any) -> tuple[Any, Any]:
             scores, visible = batch.scores(sequences, start, k)
             exps, total, logs = _softmax_parts(scores, visible)
-            return _product("nhts,nshe->nthe", exps / total, v), jnp.swapaxes(logs[..., 0], 1, 2)
+            return batch.product("nhts,nshe->nthe", exps / total, v), jnp.swapaxes(logs[..., 0], 1, 2)
 
         return jax.lax.map(block, batch.blocks)  # type: ignore[no-any-return]
 
@@ -51,7 +51,7 @@ def backprop_attention(
             dk, dv = sums
             scores, visible = batch.scores(sequences, start, k)
             dy = batch.queries(dY, sequences, start)
-            d_weights = _product("nthe,nshe->nhts", dy, v)
+            d_weights = batch.product("nthe,nshe->nhts", dy, v)
             if half:
                 exps, total, _ = _softmax_parts(scores, visible)
                 weights = exps / total
@@ -63,19 +63,16 @@ def backprop_attention(
                 along = jnp.sum(dy * batch.queries(Y, sequences, start), axis=-1)
                 along = jnp.swapaxes(along, 1, 2)[..., None]
             d_scores = weights * (d_weights - along) * scale
-            dk += _product("nhts,nthd->nshd", d_scores, batch.queries(Q, sequences, start))
-            dv += _product("nhts,nthe->nshe", weights, dy)
-            return (dk, dv), _product("nhts,nshd->nthd", d_scores, k)
+            dk += batch.product("nhts,nthd->nshd", d_scores, batch.queries(Q, sequences, start))
+            dv += batch.product("nhts,nthe->nshe", weights, dy)
+            return (dk, dv), batch.product("nhts,nshd->nthd", d_scores, k)
 
-        (dk, dv), dQ = jax.lax.scan(block, (jnp.zeros_like(k), jnp.zeros_like(v)), batch.blocks)
+        sums = jnp.zeros(k.shape, batch.wide), jnp.zeros(v.shape, batch.wide)
+        (dk, dv), dQ = jax.lax.scan(block, sums, batch.blocks)
         return dQ, dk, dv
 
     dQ, dK, dV = jax.lax.map(group, batch.groups)
     return batch.query_rows(dQ, Q.dtype), batch.key_rows(dK, K.dtype), batch.key_rows(dV, V.dtype)
-
-
-def _product(subscripts: str, A: Any, B: Any) -> Any:
-    return jnp.einsum(subscripts, A, B, precision=jax.lax.Precision.HIGHEST)
 
 
 def _softmax_parts(scores: Any, visible: Any) -> tuple[Any, Any, Any]:
@@ -119,15 +116,14 @@ class _Batch:
 
     def queries(self, X: Any, group: Any, start: Any) -> Any:
         """(sequences, queries, ...)"""
-        return self._side_by_side(X, self.ends, self.counts, group, start, self.height)
+        return self._rows(X, self.ends, self.counts, group, start, self.height)
 
     def keys(self, X: Any, group: Any) -> Any:
         """(sequences, keys, ...)"""
-        return self._side_by_side(X, self.kv_ends, self.kv_counts, group, 0, self.longest_keys)
+        return self._rows(X, self.kv_ends, self.kv_counts, group, 0, self.longest_keys)
 
     def scores(self, group: Any, start: Any, k: Any) -> tuple[Any, Any]:
         """(sequences, heads, queries, keys), -∞ where they are not visible, and which are."""
-        q = self.queries(self.Q, group, start) * self.scale
         t = start + jnp.arange(self.height, dtype="int32")[:, None]
         s = jnp.arange(self.longest_keys, dtype="int32")
         counts, kv_counts = (self._of(group, x)[:, None, None] for x in (self.counts, self.kv_counts))
@@ -138,7 +134,13 @@ class _Batch:
             masks = self.mask[:, : self.longest_keys].astype("int8")
             visible &= self._rows(masks, self.ends, self.counts, group, start, self.height) != 0
         visible = visible[:, None]
-        return jnp.where(visible, _product("nthd,nshd->nhts", q, k), -jnp.inf), visible
+        q = self.queries(self.Q, group, start).astype(self.wide) * self.scale
+        return jnp.where(visible, self.product("nthd,nshd->nhts", q, k), -jnp.inf), visible
+
+    def product(self, subscripts: str, A: Any, B: Any) -> Any:
+        """In float32 at least, of factors in the dtype of the rows."""
+        A, B = A.astype(self.Q.dtype), B.astype(self.Q.dtype)
+        return jnp.einsum(subscripts, A, B, precision=jax.lax.Precision.HIGHEST, preferred_element_type=self.wide)
 
     def query_rows(self, groups: Any, dtype: Any) -> Any:
         """(groups, blocks, sequences, queries, ...) as rows."""
@@ -161,9 +163,6 @@ class _Batch:
         places = (ends - counts)[:, None] + start + jnp.arange(height, dtype="int32")
         places = jnp.where(places < ends[:, None], places, X.shape[0])
         return jnp.take(X, places, axis=0, mode="fill", fill_value=0)
-
-    def _side_by_side(self, X: Any, ends: Any, counts: Any, group: Any, start: Any, height: int) -> Any:
-        return self._rows(X, ends, counts, group, start, height).astype(self.wide)
 
     def _in_rows(self, groups: Any, leading: int, ends: Any, counts: Any, rows: int, dtype: Any) -> Any:
         sizes = groups.shape

@@ -174,6 +174,46 @@ def test_an_older_backprop_works_after_a_step(jax_ops: Ops) -> None:
     close(backprop(Y), callback(Y))
 
 
+class Fixed(Model):
+    """A layer that does not learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_param("W", (NI,))
+
+    def begin_update(self, X: Any, drop: float | None = 0.0) -> Any:
+        W = self.get_param("W")
+        return X * W, lambda dY, sgd=None: dY * W
+
+
+@pytest.mark.parametrize(
+    "why", ["an error", "a rate of dropout", "a batch that cannot be filled up", "a fixed layer"]
+)
+def test_a_trace_that_comes_to_nothing_leaves_the_optimizer(why: str, jax_ops: Ops) -> None:
+    """What is tried again is a first update as any other, whose weights are its averages."""
+    model, truths = shaken(classifier().initialize()), jax_ops.asarray(LABELS)
+    X: Any = floats(jax_ops, N, NI)
+    if why == "a batch that cannot be filled up":
+        model, X = shaken(models.map_list(Softmax(3, NI)).initialize()), [X[:2], X[2:]]
+    if why == "a fixed layer":
+        model = shaken(chain(Fixed(), Softmax(3, NI)).initialize())
+    optimizer = Adam(0.1)
+    step = triops.compile_step(model, CategoricalCrossentropy(), optimizer)
+    if why == "an error":
+        with pytest.raises(triops.errors.ShapeError):
+            step(floats(jax_ops, N, NI + 1), truths)
+    if why == "a rate of dropout":
+        with pytest.raises(ArgumentError):
+            step(X, truths, drop=1.5)
+    assert (optimizer.updates, optimizer.mom1, optimizer.averages) == (0, {}, {})
+    step(X, truths)
+    assert optimizer.averages is not None
+    assert optimizer.averages.keys() == optimizer.nr_update.keys() == optimizer.mom1.keys()
+    for node in model.walk():
+        for name in node.param_names if not isinstance(node, Fixed) else ():
+            close(optimizer.averages[node.id, name], node.get_param(name))
+
+
 # -- sequences
 
 

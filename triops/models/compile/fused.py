@@ -91,10 +91,43 @@ class FusedStep:
         batch: Batch,
         drop: float | None,
     ) -> Any:
+        optimizer, keys = self.optimizer, trained.keys
+        before = Before(optimizer, keys)
+        try:
+            made, names, groups, results = self._results(settings, trained, sums, batch, drop)
+        except BaseException:
+            before.restore()  # it came to nothing, or will be tried as another one
+            raise
+        tables = [getattr(optimizer, name) for name in names]
+        at = len(keys)
+        for (node, name), W in zip(trained.places, results, strict=False):
+            node._params[name] = W
+        for table in tables:
+            table.update(zip(keys, results[at : at + len(keys)], strict=True))
+            at += len(keys)
+        loss = results[at]
+        if not self._precision.take(self._ops, results):
+            before.restore()
+            return loss
+        for group in groups:
+            optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
+        for node, _ in sums:
+            node._grads.clear()
+        made.changes.apply(results[at + 1 : at + 1 + len(made.changes.arrays)])
+        return loss
+
+    def _results(
+        self,
+        settings: Settings,
+        trained: _Trained,
+        sums: Sequence[tuple[Model, str]],
+        batch: Batch,
+        drop: float | None,
+    ) -> tuple[_Step, list[str], list[Group], Sequence[Any]]:
+        """What the program of a step returned, the tables that it had, and its parameters in groups."""
         optimizer, ops, keys = self.optimizer, self._ops, trained.keys
         groups = grouped(optimizer, keys)
         scale = self._precision.arrays(ops)
-        before = Before(optimizer, keys) if scale else None
         names = take_tables(optimizer, keys, trained.places, ops)
         named, numbers = self._numbers(groups, drop, self._wide)
         tables = [getattr(optimizer, name) for name in names]
@@ -138,22 +171,7 @@ class FusedStep:
             )
             results = made.program(arrays)
             self._latest[short] = made
-        at = len(keys)
-        for (node, name), W in zip(trained.places, results, strict=False):
-            node._params[name] = W
-        for table in tables:
-            table.update(zip(keys, results[at : at + len(keys)], strict=True))
-            at += len(keys)
-        loss = results[at]
-        if before is not None and not self._precision.take(ops, results):
-            before.restore()
-            return loss
-        for group in groups:
-            optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
-        for node, _ in sums:
-            node._grads.clear()
-        made.changes.apply(results[at + 1 : len(results) - len(scale)])
-        return loss
+        return made, names, groups, results
 
     def _make(
         self,

@@ -107,6 +107,7 @@ class Before:
         self._missing = [
             (table, key)
             for table in (tables if averages is None else [*tables, averages])
+            if not has_all(table, keys)
             for key in keys
             if key not in table
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -322,6 +323,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: setattr(triops.compile(Linear(2, 2), precision="float16"), "loss_scale", 0.0),
         "loss_scale must be from .* to .*, got 0.0",
     ),
+    "no number": (
+        lambda: setattr(triops.compile(Linear(2, 2), precision="float16"), "loss_scale", "16"),
+        "loss_scale must be from .* to .*, got '16'",
+    ),
 }
 
 
@@ -344,3 +349,17 @@ def test_float32_is_what_it_was(ops: Ops) -> None:
 def test_a_copy_computes_alike(jax_ops: Ops) -> None:
     compiled, X = triops.compile(shaken(Linear(3, NI).initialize()), precision="bfloat16"), floats(jax_ops, N, NI)
     np.testing.assert_array_equal(to_numpy(compiled.copy().predict(X)), to_numpy(compiled.predict(X)))
+
+
+@pytest.mark.parametrize(
+    "again", [Model.copy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+)
+def test_a_copy_goes_on_with_the_scale(again: Callable[[Model], Any], jax_ops: Ops) -> None:
+    compiled, X = triops.compile(shaken(Linear(3, NI).initialize()), precision="float16"), floats(jax_ops, N, NI)
+    compiled.loss_scale = 2.0**20
+    twin = again(compiled)
+    assert twin.loss_scale == 2.0**20
+    Y, backprop = twin.begin_update(X)
+    backprop(1e6 * Y)
+    assert (twin.loss_scale, compiled.loss_scale) == (2.0**19, 2.0**20)
+    assert twin.id != compiled.id

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 import threading
 from typing import Any
 
@@ -43,6 +45,32 @@ def plain(learn_rate: Any) -> SGD:
 )
 def test_series_and_functions(schedule: Any) -> None:
     assert rates(plain(schedule), ops_or_skip("numpy")) == [0.5, 0.25, 0.125, 0.125]
+
+
+def halved(step: int) -> float:
+    return 0.5 ** (step + 1)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))], ids=["deepcopy", "pickle"]
+)
+@pytest.mark.parametrize(
+    "make", [float, list, iter, lambda rates: halved], ids=["number", "list", "iterator", "callable"]
+)
+def test_a_copy_goes_on_from_there(make: Any, again: Any) -> None:
+    ops = ops_or_skip("numpy")
+    optimizer = plain(0.5 if make is float else make([0.5, 0.25, 0.125]))
+    rates(optimizer, ops, 1)
+    twin = again(optimizer)
+    assert rates(twin, ops, 2) == rates(optimizer, ops, 2)
+
+
+def test_a_generator_cannot_be_copied() -> None:
+    optimizer = plain(rate for rate in (0.5, 0.25))
+    with pytest.raises(
+        ArgumentError, match="learn_rate: the schedule is a generator, which can be neither copied"
+    ):
+        pickle.dumps(optimizer)
 
 
 @pytest.mark.parametrize("number", [0.25, np.float32(0.25), np.array(0.25), np.float64(0.25)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -93,11 +94,13 @@ class CompiledModel(LossScaled, Model):
         return getattr(self._model, name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(self._model.__deepcopy__(memo), **self._settings)
+        twin = type(self)(self._model.__deepcopy__(memo), **self._settings)
+        twin.__dict__["_precision"] = deepcopy(self._precision)
+        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Programs are compiled again elsewhere.
-        return partial(type(self), **self._settings), (self._model,)
+        return partial(type(self), **self._settings), (self._model,), {"_precision": self._precision}
 
     @property
     def ops(self) -> Ops:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from triops.errors import ArgumentError
@@ -57,11 +58,11 @@ class Precision:
         return 1.0 if self._numbers is None else self._numbers[0]
 
     @scale.setter
-    def scale(self, value: float) -> None:
+    def scale(self, value: Any) -> None:
         if self._numbers is None:
             raise ArgumentError(f"loss_scale is for precision='float16', and this is {self.name!r}")
-        if not _LOWEST <= value <= _HIGHEST:
-            raise ArgumentError(f"loss_scale must be from {_LOWEST} to {_HIGHEST}, got {value}")
+        if not isinstance(value, Real) or not _LOWEST <= float(value) <= _HIGHEST:
+            raise ArgumentError(f"loss_scale must be from {_LOWEST} to {_HIGHEST}, got {value!r}")
         self._numbers = [float(value), 0.0]
 
     def arrays(self, ops: Ops) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from numbers import Real
 from typing import Any
 
@@ -24,7 +24,7 @@ def as_schedule(name: str, value: Schedule) -> Callable[[int], float]:
     if isinstance(value, Real) or getattr(value, "ndim", None) == 0:
         return Constant(_checked(name, value))
     if callable(value):
-        return lambda step: _checked(name, value(step))
+        return _Function(name, value)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         return _Series(name, value)
     raise ArgumentError(
@@ -42,6 +42,16 @@ class Constant:
         return self._value
 
 
+class _Function:
+    """A callable of the step, whose numbers are checked."""
+
+    def __init__(self, name: str, function: Callable[[int], Any]) -> None:
+        self._name, self._function = name, function
+
+    def __call__(self, step: int) -> float:
+        return _checked(self._name, self._function(step))
+
+
 class _Series:
     """An iterable by position. What was drawn is kept, so that every parameter sees the same series."""
 
@@ -50,6 +60,18 @@ class _Series:
         self._rest: Iterator[Any] = iter(values)
         self._drawn = array("d")
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if isinstance(self._rest, Generator):
+            raise ArgumentError(
+                f"{self._name}: the schedule is a generator, which can be neither copied nor pickled: give a "
+                f"list, or a callable of the step"
+            )
+        with self._lock:
+            return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def __call__(self, step: int) -> float:
         with self._lock:

@@ -108,6 +108,9 @@ def test_the_baseline_is_chosen_by_file_or_name() -> None:
         compare([RUN])
     with pytest.raises(ArgumentError, match="tolerance must be from 0"):
         compare([RUN, other], tolerance=1.0)
+    for speed in (float("nan"), 0.0, -0.95):
+        with pytest.raises(ArgumentError, match="speed to be reached must be above 0"):
+            compare([RUN, other]).below(speed)
 
 
 def test_markdown_and_csv_have_a_line_for_each_pair() -> None:

@@ -53,6 +53,8 @@ def test_numbers_that_json_lacks_are_refused() -> None:
         (to_json(RUN).replace('"case"', '"cage"'), r"damaged: .* in rows\[\d\]"),
         (to_json(RUN).replace('"mean_s": 0', '"mean_s": -0'), r"damaged: .* in rows\[\d\]"),
         (to_json(RUN)[: len(to_json(RUN)) // 2], "no JSON"),
+        (to_json(RUN).replace('"mean_s": 0', '"mean_s": NaN, "was": 0'), "no JSON .*NaN"),
+        ("[" * 100_000, "no JSON"),
     ],
 )
 def test_what_is_no_result_is_refused(text: str, message: str) -> None:

@@ -82,7 +82,10 @@ class Comparison:
 
     def below(self, speed: float) -> list[str]:
         """A line for each thing that is slower than `speed` times the baseline: a case, where that is certain;
-        the mean of a suite; and what failed, or became wrong, which is slower than anything."""
+        the mean of a suite; and what failed, or became wrong, which is slower than anything. Raises ArgumentError
+        where nothing could be below it."""
+        if not speed > 0:
+            raise ArgumentError(f"the speed to be reached must be above 0, as 0.95 for 95%, got {speed}")
         reasons = []
         for other in self.others:
             reasons += [

@@ -214,8 +214,8 @@ def to_json(run: Run) -> str:
 def from_json(text: str) -> Run:
     """A run that `to_json` wrote. Raises LoadError where it is something else, damaged, or of another format."""
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        content = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise LoadError(f"not a benchmark's results: this is no JSON ({error})") from error
     if not isinstance(content, dict) or "format" not in content:
         raise LoadError("not a benchmark's results: write them with `triops bench run --output FILE`")
@@ -251,6 +251,10 @@ def run_schema() -> dict[str, Any]:
     """The JSON schema of a run's file."""
     schema: dict[str, Any] = json.loads(files("triops.bench").joinpath("run.schema.json").read_text("utf-8"))
     return schema
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"it has {name}")
 
 
 def _validate(content: dict[str, Any]) -> None:

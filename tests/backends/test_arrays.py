@@ -45,6 +45,13 @@ def test_every_width_is_kept(dtype: str, ops: Ops) -> None:
     assert ops.to_numpy(array).tobytes() == source.tobytes()
 
 
+@pytest.mark.parametrize(("order", "dtype"), [(">f4", "float32"), (">f8", "float32"), (">i2", "int16")])
+def test_the_order_of_bytes_is_the_machines(order: str, dtype: str, ops: Ops) -> None:
+    array = ops.asarray(np.array([1, 2], dtype=order))
+    assert array.dtype == dtype
+    assert ops.to_numpy(array).tolist() == [1, 2]
+
+
 def test_bfloat16_is_kept() -> None:
     ops = ops_or_skip("jax")
     array = ops.asarray([1.0, 2.5], dtype="bfloat16")

@@ -119,6 +119,8 @@ def as_host_array(data: Any, dtype: Any = None) -> Any:
     array = np.asarray(data)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"{type(data).__name__} of {array.dtype}: turn strings into ids first")
+    if not array.dtype.isnative:  # as files of other machines have it
+        array = array.astype(array.dtype.newbyteorder("="))
     return array if dtype is None else array.astype(dtype, copy=False)
 
 

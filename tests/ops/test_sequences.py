@@ -121,6 +121,8 @@ def test_wrong_lengths(backend: Subject) -> None:
         ops.unflatten(X, ops.asarray(np.array([1, 1])), pad=1)
     with pytest.raises(ShapeError, match="unflatten: lengths must all be 0 or more, got -1"):
         ops.unflatten(X, ops.asarray(np.array([4, -1])))
+    with pytest.raises(ShapeError, match="unflatten: lengths must all be 0 or more, got -2"):
+        ops.unflatten(X, [5, -2])
     with pytest.raises(ShapeError, match="unpad: lengths must be from 0 to 2, got 3"):
         ops.unpad(X, [1, 3, 2])
     with pytest.raises(ShapeError, match="unpad: lengths must be 3, one for each sequence, got 1"):

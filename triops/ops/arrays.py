@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from operator import index
 from typing import Any
 
 from triops.errors import DTypeError, ShapeError
-from triops.ops.base import OpsBase
+from triops.ops.base import OpsBase, extents_of
 from triops.types import Array, DType, Shape
 
 __all__ = ["ArrayOps"]
@@ -52,10 +51,7 @@ class ArrayOps(OpsBase):
 
         Raises ShapeError for a negative extent.
         """
-        extents = (index(shape),) if hasattr(shape, "__index__") else tuple(map(index, shape))
-        if any(extent < 0 for extent in extents):
-            raise ShapeError(f"alloc: shape must not have a negative extent, got {extents}")
-        return self.backend.alloc(extents, dtype, zeros=zeros)
+        return self.backend.alloc(extents_of("alloc", shape), dtype, zeros=zeros)
 
     def to_numpy(self, array: Array) -> Any:
         """An array of these ops as a NumPy array on the host. It may be a read-only view: copy it to

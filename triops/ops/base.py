@@ -4,14 +4,15 @@ formula of its name."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 from triops.backends import Backend, owner_of
 from triops.errors import ArrayOwnerError, DTypeError, ShapeError
 from triops.ops.formulas import FORMULAS
-from triops.types import Array
+from triops.types import Array, Shape
 
-__all__ = ["OpsBase", "is_float", "is_int"]
+__all__ = ["OpsBase", "extents_of", "is_float", "is_int"]
 
 
 def is_float(dtype: Any) -> bool:
@@ -23,6 +24,14 @@ def is_float(dtype: Any) -> bool:
 def is_int(dtype: Any) -> bool:
     """Whether a dtype is an integer, signed or not."""
     return dtype.kind in "iu"
+
+
+def extents_of(op: str, shape: Shape | int) -> tuple[int, ...]:
+    """A shape, or the number of a vector's entries, as a tuple. Raises ShapeError for a negative extent."""
+    extents = (index(shape),) if hasattr(shape, "__index__") else tuple(map(index, shape))
+    if any(extent < 0 for extent in extents):
+        raise ShapeError(f"{op}: shape must not have a negative extent, got {extents}")
+    return extents
 
 
 class OpsBase:

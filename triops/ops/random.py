@@ -8,7 +8,7 @@ from operator import index
 from typing import Any
 
 from triops.errors import ArgumentError
-from triops.ops.base import OpsBase
+from triops.ops.base import OpsBase, extents_of
 from triops.ops.bounds import bounds
 from triops.types import DType, FloatsXd, Ints1d, Shape
 
@@ -23,7 +23,7 @@ class RandomOps(OpsBase):
     def draw_uniform(
         self,
         seed: int,
-        shape: Shape,
+        shape: Shape | int,
         lo: float = 0.0,
         hi: float = 1.0,
         dtype: DType = "float32",
@@ -31,23 +31,24 @@ class RandomOps(OpsBase):
         """Independent draws from [lo, hi], made on the host by Philox (Salmon et al. 2011, Parallel Random
         Numbers: As Easy as 1, 2, 3) and rounded to `dtype`.
 
-        seed: any integer from 0. Returns an array of that shape, bit-identical on every backend.
+        seed: any integer from 0. Returns an array of that shape, bit-identical on every backend. Raises
+        ShapeError for a negative extent.
         """
-        seed = _counter("draw_uniform", "seed", seed)
+        seed, shape = _counter("draw_uniform", "seed", seed), extents_of("draw_uniform", shape)
         draws: FloatsXd = self.backend.asarray(self.backend.host.draw_uniform(seed, shape, lo, hi), dtype)
         return draws
 
     def draw_normal(
         self,
         seed: int,
-        shape: Shape,
+        shape: Shape | int,
         mean: float = 0.0,
         scale: float = 1.0,
         dtype: DType = "float32",
     ) -> FloatsXd:
         """Independent draws from the normal distribution with that mean and standard deviation, as
         `draw_uniform` makes them."""
-        seed = _counter("draw_normal", "seed", seed)
+        seed, shape = _counter("draw_normal", "seed", seed), extents_of("draw_normal", shape)
         draws: FloatsXd = self.backend.asarray(self.backend.host.draw_normal(seed, shape, mean, scale), dtype)
         return draws
 
@@ -59,7 +60,9 @@ class RandomOps(OpsBase):
         order: Ints1d = self.backend.asarray(self.backend.host.draw_permutation(seed, n), None)
         return order
 
-    def dropout_mask(self, seed: int, step: int, shape: Shape, drop: float, dtype: DType = "float32") -> FloatsXd:
+    def dropout_mask(
+        self, seed: int, step: int, shape: Shape | int, drop: float, dtype: DType = "float32"
+    ) -> FloatsXd:
         """Each entry is 0 with probability `drop`, else 1/(1-drop), so that a product with the mask keeps
         its expectation. Srivastava et al. 2014, Dropout.
 
@@ -67,6 +70,7 @@ class RandomOps(OpsBase):
         fewer than 2³² entries. drop: from 0 up to, not including, 1. While compiling, these three may be numbers
         that are not known yet. Returns an array of that shape, a pure function of its arguments.
         """
+        shape = extents_of("dropout_mask", shape)
         if not self.backend.is_traced(drop):
             if not 0 <= drop < 1:
                 raise ArgumentError(f"dropout_mask: drop must be from 0 up to, not including, 1, got {drop}")
@@ -75,8 +79,8 @@ class RandomOps(OpsBase):
             self._word("seed", seed),
             self._word("step", step),
             drop,
-            self._word("first", _entries_before(tuple(shape))),
-            shape=tuple(shape),
+            self._word("first", _entries_before(shape)),
+            shape=shape,
             dtype=self.backend.host.dtype_name(dtype),
         )
         return mask

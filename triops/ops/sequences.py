@@ -235,17 +235,14 @@ class SequenceOps(LengthOps):
                 )
 
     def _numbers(self, op: str, lengths: Ints1d | Sequence[int]) -> list[int]:
-        return list(lengths) if isinstance(lengths, list | tuple) else self._counts(op, lengths)  # type: ignore[arg-type]
+        return _no_less(op, list(lengths)) if isinstance(lengths, list | tuple) else self._counts(op, lengths)  # type: ignore[arg-type]
 
     def _counts(self, op: str, lengths: Ints1d) -> list[int]:
         self._ints(op, "lengths", lengths)
         self._rank(op, "lengths", lengths, 1)
         if self.backend.is_traced(lengths):
             raise UnknownLengths(f"{op}: lengths must be known, and are not while compiling: split outside of it")
-        counts: list[int] = self.backend.to_numpy(lengths).tolist()
-        if counts and min(counts) < 0:
-            raise ShapeError(f"{op}: lengths must all be 0 or more, got {min(counts)}")
-        return counts
+        return _no_less(op, self.backend.to_numpy(lengths).tolist())
 
     def _fit(self, op: str, counts: list[int], count: int, longest: int) -> None:
         if len(counts) != count:
@@ -266,3 +263,10 @@ class SequenceOps(LengthOps):
     def _nothing(self, ndim: int) -> Array:
         nothing: Array = self.backend.alloc((0,) * ndim, "float32", zeros=True)
         return nothing
+
+
+def _no_less(op: str, counts: list[int]) -> list[int]:
+    """The counts, where none is below zero."""
+    if counts and min(counts) < 0:
+        raise ShapeError(f"{op}: lengths must all be 0 or more, got {min(counts)}")
+    return counts

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.ops.cases.case import BadCall, OpCase, Sample
-from triops.errors import ArgumentError
+from triops.errors import ArgumentError, ShapeError
 
 __all__ = ["CASES"]
 
@@ -89,15 +89,19 @@ def _mask_samples(rng: np.random.Generator) -> dict[str, Sample]:
 
 BAD_SEEDS = (-1, 1.5, None)
 DRAWN = ((3, 5),)
+NEGATIVE = BadCall("shape", (1, (2, -1)), ShapeError, r"shape must not have a negative extent, got \(2, -1\)")
 
 CASES = (
     OpCase(
         "draw_uniform",
         draw_uniform,
         _uniform_samples,
-        tuple(
-            BadCall(f"seed {seed}", (seed, *DRAWN), ArgumentError, "seed must be an integer from 0, got")
-            for seed in BAD_SEEDS
+        (
+            NEGATIVE,
+            *(
+                BadCall(f"seed {seed}", (seed, *DRAWN), ArgumentError, "seed must be an integer from 0, got")
+                for seed in BAD_SEEDS
+            ),
         ),
         takes_dtype=True,
     ),
@@ -105,9 +109,12 @@ CASES = (
         "draw_normal",
         draw_normal,
         _normal_samples,
-        tuple(
-            BadCall(f"seed {seed}", (seed, *DRAWN), ArgumentError, "seed must be an integer from 0, got")
-            for seed in BAD_SEEDS
+        (
+            NEGATIVE,
+            *(
+                BadCall(f"seed {seed}", (seed, *DRAWN), ArgumentError, "seed must be an integer from 0, got")
+                for seed in BAD_SEEDS
+            ),
         ),
         takes_dtype=True,
     ),
@@ -136,6 +143,7 @@ CASES = (
                 BadCall(f"seed {seed}", (seed, 1, (2,), 0.5), ArgumentError, "seed must be an integer from 0")
                 for seed in BAD_SEEDS
             ),
+            BadCall("shape", (1, 1, (2, -1), 0.5), ShapeError, "shape must not have a negative extent"),
             BadCall("step", (1, -1, (2,), 0.5), ArgumentError, "step must be an integer from 0, got -1"),
         ),
         takes_dtype=True,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from triops.errors import ShapeError, UnknownLengths
+from triops.errors import DTypeError, ShapeError, UnknownLengths
 from triops.types import Array, Ints1d
 
 __all__ = ["Joined", "Padded", "Ragged"]
@@ -16,8 +16,8 @@ __all__ = ["Joined", "Padded", "Ragged"]
 class Ragged:
     """Sequences one after another.
 
-    data: (T, ...), the rows. lengths: (N,) integers that add up to T. Raises ShapeError for other ranks; the
-    values of lengths are checked by the ops that read them.
+    data: (T, ...), the rows. lengths: (N,) integers that add up to T. Raises DTypeError for what is no array, and
+    ShapeError for other ranks; the values of lengths are checked by the ops that read them.
     """
 
     data: Array
@@ -39,7 +39,7 @@ class Padded:
 
     data: (L, N, ...), step t of every sequence at data[t]. size_at_t: (L,) integers, how many sequences are
     longer than t. lengths: (N,) integers, falling. indices: (N,) integers, where each sequence was before the
-    sorting. Raises ShapeError for shapes that do not fit each other.
+    sorting. Raises DTypeError for what is no array, and ShapeError for shapes that do not fit each other.
     """
 
     data: Array
@@ -90,7 +90,7 @@ class Joined(list[Any]):
 
 
 def _at_least(kind: str, name: str, array: Array, ndim: int) -> None:
-    if array.ndim < ndim:
+    if _rank(kind, name, array) < ndim:
         raise ShapeError(
             f"{kind}: {name} must have {ndim} dimension{'s' * (ndim != 1)} or more, got shape "
             f"{tuple(array.shape)}"
@@ -98,5 +98,14 @@ def _at_least(kind: str, name: str, array: Array, ndim: int) -> None:
 
 
 def _exactly(kind: str, name: str, array: Array, ndim: int) -> None:
-    if array.ndim != ndim:
+    if _rank(kind, name, array) != ndim:
         raise ShapeError(f"{kind}: {name} must have {ndim} dimension, got shape {tuple(array.shape)}")
+
+
+def _rank(kind: str, name: str, array: Array) -> int:
+    try:
+        return array.ndim
+    except AttributeError:
+        raise DTypeError(
+            f"{kind}: {name} must be an array, got {type(array).__name__}: convert it with ops.asarray(...)"
+        ) from None

@@ -138,6 +138,10 @@ def test_padded_and_ragged_check_their_shapes(backend: Subject) -> None:
     ops = backend.ops
     X, two = backend.array(np.ones((3, 2), "float32")), ops.asarray(np.array([1, 0]))
     assert len(Ragged(X, two)) == 2
+    with pytest.raises(
+        DTypeError, match=r"Ragged: lengths must be an array, got list: convert it with ops.asarray"
+    ):
+        Ragged(X, [1, 2])  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="Ragged: lengths must have 1 dimension"):
         Ragged(X, X)
     with pytest.raises(ShapeError, match="Ragged: data must have 1 dimension or more"):

@@ -128,6 +128,62 @@ def test_a_step_notices_what_its_optimizer_and_its_labels_became(jax_ops: Ops) -
         step(X, labels + 1)
 
 
+class _Eager:
+    """A step op by op."""
+
+    def __init__(self, model: Model, optimizer: Any) -> None:
+        self.model, self.optimizer = model, optimizer
+
+    def accumulate(self, X: Any, truths: Any) -> None:
+        Y, backprop = self.model.begin_update(X)
+        backprop(CategoricalCrossentropy().get_grad(Y, truths))
+
+    def __call__(self, X: Any, truths: Any) -> None:
+        self.accumulate(X, truths)
+        self.model.finish_update(self.optimizer)
+
+
+def _update_in_between(step: Any, X: Any) -> None:
+    _Eager(step.model, step.optimizer)(X, LABELS)
+
+
+def _learn_alone(step: Any, X: Any) -> None:
+    step.optimizer.nr_update[next(iter(step.optimizer.nr_update))] += 4
+
+
+CHANGES: dict[str, Any] = {
+    "a setting": lambda step, X: step.model.layers[0].attrs.update(n=0.5),
+    "a rate": lambda step, X: setattr(step.optimizer, "learn_rate", 0.5),
+    "a schedule": lambda step, X: setattr(step.optimizer, "learn_rate", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+    "no averages": lambda step, X: setattr(step.optimizer, "averages", None),
+    "no moments": lambda step, X: step.optimizer.mom1.clear(),
+    "weights": lambda step, X: step.model.layers[1].set_param("b", 0 * step.model.layers[1].get_param("b")),
+    "another layer": lambda step, X: step.model.layers.pop(1),
+    "a gradient": lambda step, X: step.accumulate(X, LABELS),
+    "an update": _update_in_between,
+    "a count": _learn_alone,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_step_after_a_change_is_the_eager_one(change: str, jax_ops: Ops) -> None:
+    """After several that were alike."""
+    layers = [models.ReluK(NI, NI), Relu(NI, NI), Softmax(3, NI)]
+    model = shaken(chain(*layers).initialize())
+    X, labels = floats(jax_ops, N, NI), jax_ops.asarray(LABELS, "int32")
+    eager = _Eager(model, Adam(0.05))
+    step = triops.compile_step(model.copy(), CategoricalCrossentropy(), Adam(0.05))
+    for n in range(8):
+        if n == 4:
+            CHANGES[change](eager, X)
+            CHANGES[change](step, X)
+        eager(X, labels)
+        step(X, labels)
+        assert_same(eager.model, step.model)
+        assert eager.optimizer.updates == step.optimizer.updates
+        assert list(eager.optimizer.nr_update.values()) == list(step.optimizer.nr_update.values())
+
+
 def test_gradients_add_up_over_calls(jax_ops: Ops) -> None:
     model = shaken(classifier().initialize())
     other, loss = model.copy(), CategoricalCrossentropy()

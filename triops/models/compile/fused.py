@@ -36,6 +36,15 @@ class _Step(NamedTuple):
     changes: Changes
 
 
+class _Again(NamedTuple):
+    """What a step of arrays had that the next one is likely to have: all but the arrays."""
+
+    settings: Settings
+    trained: _Trained
+    made: _Step
+    names: list[str]
+
+
 class _OthersAreTrained(Exception):
     """A pass had gradients of these."""
 
@@ -65,10 +74,55 @@ class FusedStep:
         self._trained: dict[Hashable, _Trained] = {}
         self._latest: dict[Hashable, _Step] = {}
         self._wide = False  # whether the weights were float64 when it was looked last
+        self._again: _Again | None = None
+        self._again_kind: tuple[Any, ...] | None = None
 
     def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Make the step; returns the loss."""
-        return self._programs.run(X, truths, lambda settings, batch: self.run_batch(settings, batch, drop))
+        kind = _kind(X, truths, drop)
+        if self._again is not None and self._again_kind == kind:
+            loss = self._once_more(self._again, X, truths, drop)
+            if loss is not None:
+                return loss
+        self._again = None
+        loss = self._programs.run(X, truths, lambda settings, batch: self.run_batch(settings, batch, drop))
+        is_array = self._ops.backend.is_array
+        self._again_kind = kind if is_array(X) and is_array(truths) else None
+        return loss
+
+    def _once_more(self, again: _Again, X: Any, truths: Any, drop: float | None) -> Any:
+        """The loss of a step that is the one before but for its arrays, None where it is not. After a program
+        the processor's caches hold nothing of this, and each object that is looked at takes ten times as long."""
+        optimizer, settings, (places, keys, others) = self.optimizer, again.settings, again.trained
+        steps = list(optimizer.nr_update.values())
+        if (
+            list(optimizer.nr_update) != keys
+            or steps.count(steps[0]) != len(steps)
+            or [node for node in settings.nodes if node._grads]
+            or not settings.hold()
+        ):
+            return None
+        step = steps[0] + 1
+        numbers = self._numbers.known(step, drop, self._wide)
+        if numbers is None:
+            return None
+        arrays = [node._params[name] for node, name in places]
+        for name in again.names:
+            table = getattr(optimizer, name)
+            if list(table) != keys:
+                return None
+            arrays += table.values()
+        arrays += [node._params[name] for node, name in others]
+        arrays += (*settings.states(), numbers, settings.counts(), X, truths)
+        try:
+            results = again.made.program(arrays)
+        except TypeError:  # parameters of another shape or dtype
+            return None
+        optimizer.updates = max(optimizer.updates, step)
+        self._put(again.trained, again.names, results)
+        loss = self._finish(again.trained, again.names, [Group(step, False, keys)], again.made, results)
+        self._numbers.look_ahead(step + 1, drop, self._wide)  # while the program runs
+        return loss
 
     def run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
         """The same, with a batch taken apart."""
@@ -98,23 +152,43 @@ class FusedStep:
         except BaseException:
             before.restore()  # it came to nothing, or will be tried as another one
             raise
-        tables = [getattr(optimizer, name) for name in names]
-        at = len(keys)
-        for (node, name), W in zip(trained.places, results, strict=False):
-            node._params[name] = W
-        for table in tables:
-            table.update(zip(keys, results[at : at + len(keys)], strict=True))
-            at += len(keys)
-        loss = results[at]
+        self._put(trained, names, results)
         if not self._precision.take(self._ops, results):
             before.restore()
-            return loss
-        for group in groups:
-            optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
+            return results[self._at_loss(trained, names)]
         for node, _ in sums:
             node._grads.clear()
+        if len(groups) == 1 and not sums and self._precision.name != "float16":
+            self._again = _Again(settings, trained, made, names)
+        return self._finish(trained, names, groups, made, results)
+
+    def _put(self, trained: _Trained, names: Sequence[str], results: Sequence[Any]) -> None:
+        """Have the arrays that a program returned in the model and the optimizer."""
+        count = at = len(trained.keys)
+        for (node, name), W in zip(trained.places, results, strict=False):
+            node._params[name] = W
+        for name in names:
+            getattr(self.optimizer, name).update(zip(trained.keys, results[at : at + count], strict=True))
+            at += count
+
+    def _finish(
+        self,
+        trained: _Trained,
+        names: Sequence[str],
+        groups: Sequence[Group],
+        made: _Step,
+        results: Sequence[Any],
+    ) -> Any:
+        """Have the update counted, and the state set that the pass has changed; returns the loss."""
+        for group in groups:
+            self.optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
+        at = self._at_loss(trained, names)
         made.changes.apply(results[at + 1 : at + 1 + len(made.changes.arrays)])
-        return loss
+        return results[at]
+
+    @staticmethod
+    def _at_loss(trained: _Trained, names: Sequence[str]) -> int:
+        return (1 + len(names)) * len(trained.keys)
 
     def _results(
         self,
@@ -232,3 +306,11 @@ def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:
         [key for key in settings.keys if key in keys],
         [place for place, key in pairs if key not in keys],
     )
+
+
+def _kind(X: Any, truths: Any, drop: float | None) -> tuple[Any, ...]:
+    """What a step of arrays is made for."""
+    kind: list[Any] = [drop]
+    for given in (X, truths):
+        kind += (type(given), getattr(given, "shape", None), getattr(given, "dtype", None))
+    return tuple(kind)

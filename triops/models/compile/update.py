@@ -138,14 +138,21 @@ class Numbers:
             return self._taken([groups], drop, wide)[0]
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
-        found = self._ahead.get((group.step, drop, wide))
-        if found is None:
+        self.look_ahead(group.step, drop, wide)
+        return self._ahead[group.step, drop, wide]
+
+    def look_ahead(self, step: int, drop: float | None, wide: bool) -> None:
+        """Have the numbers of the `step`-th update ready, by an optimizer that is as it was in the last call."""
+        if (step, drop, wide) not in self._ahead:
             # Many at once: after a program nothing of this is in the processor's caches any more.
-            steps = range(group.step, group.step + _AHEAD)
-            taken = self._taken([[group._replace(step=step)] for step in steps], drop, wide)
+            steps = range(step, step + _AHEAD)
+            taken = self._taken([[Group(step, False, [])] for step in steps], drop, wide)
             self._ahead = {(step, drop, wide): each for step, each in zip(steps, taken, strict=True)}
-            found = self._ahead[group.step, drop, wide]
-        return found
+
+    def known(self, step: int, drop: float | None, wide: bool) -> Any:
+        """The numbers of a parameter's `step`-th update, where they are computed already; else None."""
+        found = self._ahead.get((step, drop, wide)) if self._are_constant() else None
+        return None if found is None else found[1]
 
     def _are_constant(self) -> bool:
         """Whether the numbers depend on nothing but how many updates there were. What was computed ahead is

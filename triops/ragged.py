@@ -16,8 +16,8 @@ __all__ = ["Joined", "Padded", "Ragged"]
 class Ragged:
     """Sequences one after another.
 
-    data: (T, ...), the rows. lengths: (N,) integers that add up to T. Raises DTypeError for what is no array, and
-    ShapeError for other ranks; the values of lengths are checked by the ops that read them.
+    data: (T, ...), the rows. lengths: (N,) integers that add up to T. Raises DTypeError for other kinds of
+    arrays, and ShapeError for other ranks; the values of lengths are checked by the ops that read them.
     """
 
     data: Array
@@ -25,7 +25,7 @@ class Ragged:
 
     def __post_init__(self) -> None:
         _at_least("Ragged", "data", self.data, 1)
-        _exactly("Ragged", "lengths", self.lengths, 1)
+        _counts("Ragged", "lengths", self.lengths)
         if self.lengths.shape[0] == 0 and self.data.shape[0]:
             raise ShapeError(f"Ragged: lengths must add up to the rows of data, {self.data.shape[0]}, got none")
 
@@ -39,7 +39,7 @@ class Padded:
 
     data: (L, N, ...), step t of every sequence at data[t]. size_at_t: (L,) integers, how many sequences are
     longer than t. lengths: (N,) integers, falling. indices: (N,) integers, where each sequence was before the
-    sorting. Raises DTypeError for what is no array, and ShapeError for shapes that do not fit each other.
+    sorting. Raises DTypeError for other kinds of arrays, and ShapeError for shapes that do not fit each other.
     """
 
     data: Array
@@ -52,7 +52,7 @@ class Padded:
         steps, count = self.data.shape[:2]
         for name, extent in (("size_at_t", steps), ("lengths", count), ("indices", count)):
             array = getattr(self, name)
-            _exactly("Padded", name, array, 1)
+            _counts("Padded", name, array)
             if array.shape[0] != extent:
                 raise ShapeError(
                     f"Padded: {name} must have shape {(extent,)} (data is {tuple(self.data.shape)}), got "
@@ -97,9 +97,14 @@ def _at_least(kind: str, name: str, array: Array, ndim: int) -> None:
         )
 
 
-def _exactly(kind: str, name: str, array: Array, ndim: int) -> None:
-    if _rank(kind, name, array) != ndim:
-        raise ShapeError(f"{kind}: {name} must have {ndim} dimension, got shape {tuple(array.shape)}")
+def _counts(kind: str, name: str, array: Array) -> None:
+    if _rank(kind, name, array) != 1:
+        raise ShapeError(f"{kind}: {name} must have 1 dimension, got shape {tuple(array.shape)}")
+    if array.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{kind}: {name} must be integers, got {array.dtype}: convert it with ops.asarray({name}, "
+            f"dtype='int32')"
+        )
 
 
 def _rank(kind: str, name: str, array: Array) -> int:

@@ -358,6 +358,8 @@ def test_wrong_arguments_are_named(loss: Any, ops: Ops) -> None:
         loss(Yh, Y[:5])
     with pytest.raises(DTypeError, match=f"{name}: truths are float64 and guesses float32: convert the truths"):
         loss(Yh, ops.asarray(ONE_HOT, dtype="float64"))
+    with pytest.raises(DTypeError, match=f"{name}: truths must be .* got NoneType"):
+        loss(Yh, None)
     with pytest.raises(ArrayOwnerError, match=f"{name}: truths is an array of {other_ops(ops).name}"):
         loss(Yh, other_ops(ops).asarray(ONE_HOT))
     with pytest.raises(DTypeError, match="got list"):

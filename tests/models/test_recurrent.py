@@ -220,6 +220,9 @@ def test_what_is_wrong(ops: Ops) -> None:
         model.predict(floats(ops, 2, 3, NI))
     with pytest.raises(DTypeError, match="lstm: X must be a floating array"):
         model.predict("words")
+    for wrong in ([[1.0] * NI], [None]):
+        with pytest.raises(DTypeError, match="lstm: X must be a list of arrays, Ragged, Padded or an array, got"):
+            model.predict(wrong)
     with pytest.raises(ShapeError, match="lstm: X must have 3 rows, as its lengths say, got 2"):
         model.predict(Ragged(floats(ops, 2, NI), ops.asarray([3])))
     _, backprop = model.begin_update(Ragged(floats(ops, 2, NI), ops.asarray([2])))

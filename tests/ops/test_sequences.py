@@ -142,6 +142,8 @@ def test_padded_and_ragged_check_their_shapes(backend: Subject) -> None:
         DTypeError, match=r"Ragged: lengths must be an array, got list: convert it with ops.asarray"
     ):
         Ragged(X, [1, 2])  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="Ragged: lengths must be integers, got float32"):
+        Ragged(X, X[0])
     with pytest.raises(ShapeError, match="Ragged: lengths must have 1 dimension"):
         Ragged(X, X)
     with pytest.raises(ShapeError, match="Ragged: data must have 1 dimension or more"):

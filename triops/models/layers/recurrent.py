@@ -81,8 +81,9 @@ class RecurrentLayer(Model):
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         if isinstance(X, list | tuple) and not X:
             return X, lambda dY, sgd=None: dY
-        if not isinstance(X, Ragged | Padded | list | tuple):
+        if not isinstance(X, list | tuple | Ragged | Padded):
             self.check_floats(X, width="nI")
+        kind_of(self.ops, X)  # names what is no array in a list
         came = X
         if bounds() is not None:  # the lengths are not known: all kinds of sequences are as one
             X = convert(self.ops, X, RAGGED)

@@ -165,6 +165,11 @@ class CategoricalCrossentropy(Loss):
         return truths, known, None
 
     def _check_count(self, guesses: Floats2d, truths: Any) -> None:
+        if not hasattr(truths, "__len__"):
+            raise DTypeError(
+                f"{self._name}: truths must be a list of labels or an array, got {type(truths).__name__}: give "
+                f"one truth for each guess"
+            )
         if len(truths) != len(guesses):
             raise ShapeError(
                 f"{self._name}: expected a truth for each of the {len(guesses)} guesses, got {len(truths)}"

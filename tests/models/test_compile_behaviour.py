@@ -12,8 +12,9 @@ import pytest
 import triops
 from tests.models.samples import NI, N, classifier, floats, ops_or_skip, params_of, shaken
 from triops import Model, Ops, Ragged, models, to_numpy, use_ops
-from triops.errors import ArgumentError, ArrayOwnerError, CompileError
+from triops.errors import ArgumentError, ArrayOwnerError, CompileError, DTypeError
 from triops.models import Adam, CategoricalCrossentropy, L2Distance, Relu, Softmax, chain
+from triops.models.trees import leaves
 
 LABELS = [0, 2, 1, 1, 0, 2]
 
@@ -416,6 +417,14 @@ def test_wrong_arguments(ops: Ops) -> None:
         triops.compile("model")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="compile_step: optimizer must be callable, got float"):
         triops.compile_step(model, L2Distance(), 0.1)
+    for loss, optimizer, name in ((CategoricalCrossentropy(), Adam, "Adam"), (L2Distance, Adam(), "L2Distance")):
+        with pytest.raises(
+            ArgumentError, match=f"must be callable, got the class {name}: give an object such as"
+        ):
+            triops.compile_step(model, loss, optimizer)  # type: ignore[arg-type]
+    for loss in (lambda Y, truths: Y - truths, lambda Y, truths: None):
+        with pytest.raises(ArgumentError, match=r"the loss must return \(gradient, loss\), got"):
+            triops.compile_step(model, loss, Adam())(floats(ops, N, NI), floats(ops, N, 3))
     step = triops.compile_step(model, CategoricalCrossentropy(), Adam())
     with pytest.raises(ArrayOwnerError, match="X is an array of"):
         step(floats(ops_or_skip("jax" if ops.name == "numpy" else "numpy"), N, NI), LABELS)
@@ -444,6 +453,30 @@ def test_a_step_leaves_out_the_gradient_of_the_batch_alone(tied: bool, ops: Ops)
     assert_same(eager, stepped)
     Y, backprop = stepped.begin_update(X)
     assert backprop(Y).shape == X.shape
+
+
+def test_truths_of_another_kind(jax_ops: Ops) -> None:
+    """Those that a form could not hold."""
+    model, X = classifier().initialize(), floats(jax_ops, N, NI)
+    for truths in (np.array(LABELS), np.eye(3, dtype="float32")[LABELS]):
+        step = triops.compile_step(model, CategoricalCrossentropy(), Adam())
+        with pytest.raises(ArrayOwnerError, match=r"compile: what a batch holds is an array of numpy on cpu:0"):
+            step(X, truths)
+        with pytest.raises(ArrayOwnerError, match=r"compile: what a batch holds is an array of numpy on cpu:0"):
+            step.accumulate(X, truths)
+    with pytest.raises(DTypeError, match=r"compile: what a batch holds must be an array of .*, got dict"):
+        triops.compile_step(model, lambda Y, truths: (Y, Y.sum()), Adam())(X, {"labels": LABELS})
+
+
+@pytest.mark.parametrize("make", [models.list2ragged, models.list2padded, models.list2array, models.noop])
+def test_ids_come_out_of_a_program(make: Any, jax_ops: Ops) -> None:
+    """They have no gradient, and the callback takes none."""
+    ids = [jax_ops.asarray(np.array(numbers, "int32")) for numbers in ([1, 2], [3])]
+    Y, backprop = triops.compile(make()).begin_update(ids)
+    Z, callback = make().begin_update(ids)
+    for one, other in zip(leaves(Y), leaves(Z), strict=True):
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
+    assert backprop(None) is callback(None) is None
 
 
 def test_devices_and_layers_that_run_as_they_are_exclude_each_other(ops: Ops) -> None:

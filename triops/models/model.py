@@ -17,7 +17,7 @@ from triops.models.guard import guarded, located
 from triops.models.inputs import InputChecks
 from triops.models.operators import Operators
 from triops.models.seeds import default_seed, derive_seed
-from triops.models.trees import sample_array
+from triops.models.trees import described, sample_array
 from triops.ops import Ops, get_current_ops, get_ops
 from triops.ops.base import is_float, is_int
 from triops.types import Backprop, ParamKey
@@ -149,10 +149,10 @@ class Model(InputChecks, Operators):
         """Give every parameter that has a gradient to `optimizer(key, weights, gradient)`, or all of them at once
         to its `update_all` where it has one; keep the weights that it returns, and forget the gradients. Where
         it raises, all weights and gradients stay."""
-        if not callable(optimizer):
+        if not callable(optimizer) or isinstance(optimizer, type):
             raise ArgumentError(
                 f"finish_update: optimizer must be callable as (key, weights, gradient), got "
-                f"{type(optimizer).__name__}: take one such as Adam(), and give an optimizer of another library "
+                f"{described(optimizer)}: take one such as Adam(), and give an optimizer of another library "
                 f"to the wrapper of its layers"
             )
         found = {}

@@ -82,7 +82,9 @@ def sample_array(tree: Any) -> Any:
 
 
 def described(tree: Any) -> str:
-    """The kind of data, for an error: `list of 3`, `Ragged`, `ndarray`."""
+    """The kind of data, for an error: `list of 3`, `Ragged`, `ndarray`, `the class Adam`."""
+    if isinstance(tree, type):
+        return f"the class {tree.__name__}"
     kind = type(tree).__name__
     return f"{kind} of {len(tree)}" if isinstance(tree, list | tuple) else kind
 

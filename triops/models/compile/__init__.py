@@ -10,6 +10,7 @@ from triops.models.compile.eager import refuse_untraceable
 from triops.models.compile.model import CompiledModel
 from triops.models.compile.step import CompiledStep
 from triops.models.model import Model
+from triops.models.trees import described
 
 __all__ = ["CompiledModel", "CompiledStep", "compile", "compile_step"]
 
@@ -95,9 +96,9 @@ def compile_step(
     """
     _check_model("compile_step", model, eager)
     for name, argument in (("loss", loss), ("optimizer", optimizer)):
-        if not callable(argument):
+        if not callable(argument) or isinstance(argument, type):
             raise ArgumentError(
-                f"compile_step: {name} must be callable, got {type(argument).__name__}: give an object such as "
+                f"compile_step: {name} must be callable, got {described(argument)}: give an object such as "
                 f"{'CategoricalCrossentropy()' if name == 'loss' else 'Adam()'}"
             )
     return CompiledStep(model, loss, optimizer, fill=fill, precision=precision, eager=eager, devices=devices)

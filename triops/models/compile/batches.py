@@ -136,6 +136,8 @@ class FilledBatch(Batch):
         return arrays, self._form_of(Y, arrays)
 
     def gradient(self, Y: Any, arrays: Iterator[Any]) -> Any:
+        if isinstance(Y, Joined | Ragged | Padded) and not is_float(Y.data.dtype):
+            return None
         if isinstance(Y, Joined):
             return Joined(next(arrays), Y.lengths)
         if isinstance(Y, Ragged):

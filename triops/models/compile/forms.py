@@ -56,7 +56,8 @@ _FLAT = [Form(tuple, (ARRAY,) * count) for count in range(3)]
 
 def take_apart(ops: Ops, tree: Any) -> tuple[list[Any], Form]:
     """The arrays of a tree of lists, tuples, Ragged and Padded, in order, and its form. The integers of sequences
-    belong to the form, unless they are traced."""
+    belong to the form, unless they are traced. Raises ArrayOwnerError and DTypeError for what can be neither an
+    array nor part of a form."""
     if type(tree) is tuple and all(map(ops.backend.is_array, tree)):
         return list(tree), _FLAT[len(tree)] if len(tree) < len(_FLAT) else Form(tuple, (ARRAY,) * len(tree))
     arrays: list[Any] = []
@@ -72,6 +73,10 @@ def take_apart(ops: Ops, tree: Any) -> tuple[list[Any], Form]:
             if any(map(ops.backend.is_traced, integers)):
                 return Form(type(item), (data, *map(form_of, integers)))
             return Form(type(item), (data,), Places(ops, integers))
+        try:
+            hash(item)
+        except TypeError:  # it cannot tell one program from another
+            ops.check_owner("compile", "what a batch holds", item)
         return Form(type(item), (), item)
 
     return arrays, form_of(tree)
@@ -126,5 +131,6 @@ def with_gradients(ops: Ops, Y: Any, gradients: Iterator[Any]) -> Any:
         items = [with_gradients(ops, y, gradients) for y in Y]
         return type(Y)(*items) if hasattr(Y, "_fields") else type(Y)(items)
     if isinstance(Y, Ragged | Padded):
-        return replace(Y, data=with_gradients(ops, Y.data, gradients))
+        data = with_gradients(ops, Y.data, gradients)
+        return None if data is None else replace(Y, data=data)
     return next(gradients) if ops.backend.is_array(Y) and is_float(Y.dtype) else None

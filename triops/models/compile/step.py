@@ -187,6 +187,7 @@ def _is_ours(loss: Loss) -> bool:
 def _over_rows(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Any, truths: Any) -> tuple[Any, Any]:
     """Gradient and loss, where the loss gets the rows of sequences one after another; those of a list as a list
     where it is one of lists."""
+    loss = _both_of(loss)
     if isinstance(Y, Ragged):
         gradient, value = loss(Y.data, truths)
         return replace(Y, data=gradient), value
@@ -201,6 +202,23 @@ def _over_rows(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Any, truths: A
         gradient, value = loss(ops.flatten(Y), truths)
         return ops.unflatten(gradient, [y.shape[0] for y in Y]), value
     return loss(Y, truths)
+
+
+def _both_of(loss: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """The loss, where it returns two things."""
+    if isinstance(loss, Loss):
+        return loss
+
+    def checked(Y: Any, truths: Any) -> tuple[Any, Any]:
+        found = loss(Y, truths)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise ArgumentError(
+                f"compile_step: the loss must return (gradient, loss), got {type(found).__name__}: return both"
+            )
+        gradient, value = found
+        return gradient, value
+
+    return checked
 
 
 def _of_joined(ops: Ops, loss: Callable[..., tuple[Any, Any]], Y: Joined, truths: Any) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@ where Numba is missing. What they compute is the business of the table of op cas
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,7 @@ from triops.backends.numpy.compiled import COMPILED
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.pool import POOL
+from triops.backends.numpy.compiled.samples import calls_of
 
 COMPILED_CASES = [case for case in CASES.values() if case.op in COMPILED]
 
@@ -78,6 +80,18 @@ def test_results_are_the_same_bits_for_any_number_of_threads() -> None:
         for other in others:
             for a, b in zip(first, other, strict=True):
                 np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_kernels_let_go_of_their_arguments(name: str) -> None:
+    """Also those who only had a view of them."""
+    for args, settings in calls_of(name, COMPILED[name], 4):
+        arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
+        counts = []
+        for _ in range(3):
+            COMPILED[name](*args, **settings)
+            counts.append([sys.getrefcount(array) for array in arrays])
+        assert counts[1] == counts[2]
 
 
 def test_a_forked_child_computes() -> None:

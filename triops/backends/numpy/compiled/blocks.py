@@ -14,6 +14,7 @@ from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.counts import smaller
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.panels import plain_panels, turned_panels
+from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, NARROW, PANEL, tiled
 
 __all__ = ["THRESHOLD", "block_kernel", "in_blocks", "reads_as_it_lies", "with_steps"]
@@ -35,7 +36,7 @@ def times_panels(
     """C = A B, for some rows of A. C is an address."""
     terms = panels.shape[1]
     tiled(
-        A.ctypes.data + 4 * down * first, down, along, panels.ctypes.data, PANEL, PANEL * terms, C, down_C,
+        at(A, down * first), down, along, at(panels, 0), PANEL, PANEL * terms, C, down_C,
         end - first, terms, columns, False,
     )  # fmt: skip
 
@@ -68,6 +69,7 @@ def block_kernel(
         *(f"            {line}" for line in after),
     ]
     used = {
+        "at": at,
         "smaller": smaller,
         "times_panels": times_panels,
         "panels_of": turned_panels if turned else plain_panels,

@@ -15,19 +15,23 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.types.containers import Tuple
+from numba.core.types.misc import unliteral
 
 from triops.backends.numpy.compiled.cache import is_cached
-from triops.backends.numpy.compiled.jit import FAST, compiled, intrinsic, source_of
+from triops.backends.numpy.compiled.counts import smaller
+from triops.backends.numpy.compiled.jit import FAST, compiled, intrinsic, linked, part, source_of
 from triops.backends.numpy.compiled.pool import POOL, run_region
 from triops.backends.numpy.written import written
 from triops.backends.threads import get_num_threads
 
-__all__ = ["Kernel", "on_one_thread"]
+__all__ = ["CALLS_WITHOUT_THREADS", "Kernel", "on_one_thread"]
 
 # The last entries of an array that fill no vector may round otherwise. Slices of whole vectors have none but the
 # array's own, so that results do not depend on the number of threads. Rows and sequences need no such care.
 _GRAIN, _MANY = 64, 1024
 _OF_SLICE = ("start", "part")
+CALLS_WITHOUT_THREADS = 4  # of a kernel that is not on disk; one op may need several
 _SLICES_A_THREAD = 4  # several, so that a thread that was held up does not hold up the rest
 
 
@@ -53,7 +57,7 @@ class Kernel:
         self._function, self._names, self._sliced = function, names, sliced
         self._fastmath, self._threshold = fastmath, threshold
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
-        self._asked = False
+        self._undriven = CALLS_WITHOUT_THREADS
         self._alone: Callable[..., None] = self._begin
 
     # A method, since Python takes twice as long to call an object as to call a method of it.
@@ -84,22 +88,24 @@ class Kernel:
         self._driver(POOL.address, helpers, work, slices, *args)
 
     def _is_ready(self) -> bool:
-        """Whether to take the driver. Compiling it can take longer than the loop's own, so that the first result
-        comes without, unless it is on disk."""
-        if not self._asked:
-            self._asked = True
-            return is_cached(self._driver)
+        """Whether to take the driver. Compiling it takes time, so that the first results, of which an op may need
+        some for its own first, come without, unless it is on disk."""
+        if self._undriven:
+            if not is_cached(self._driver):
+                self._undriven -= 1
+                return False
+            self._undriven = 0
         return True
 
     def _in_turn(self, work: int, slices: int, args: tuple[Any, ...]) -> None:
         """Slice after slice, with no driver."""
         grains = -(-work // self._grain)
         steps = [self._sliced.get(name) for name in self._parameters]
-        for part in range(slices):
-            lo = part * grains // slices * self._grain
-            hi = min((part + 1) * grains // slices * self._grain, work)
+        for number in range(slices):
+            lo = number * grains // slices * self._grain
+            hi = min((number + 1) * grains // slices * self._grain, work)
             cut = [arg[step * lo : step * hi] if step else arg for arg, step in zip(args, steps, strict=False)]
-            self._whole(*cut, *({"start": lo, "part": part}[name] for name in self._parameters[len(args) :]))
+            self._whole(*cut, *({"start": lo, "part": number}[name] for name in self._parameters[len(args) :]))
 
     @cached_property
     def _text(self) -> tuple[str, str]:
@@ -144,16 +150,16 @@ class Kernel:
             f"    work, slices, {given} = everything\n"
             f"    grains = (work + {self._grain - 1}) // {self._grain}\n"
             f"    lo = part * grains // slices * {self._grain}\n"
-            f"    hi = min((part + 1) * grains // slices * {self._grain}, work)\n"
-            f"    inner({', '.join(passed.get(name, name) for name in self._parameters)})\n"
+            f"    hi = smaller((part + 1) * grains // slices * {self._grain}, work)\n"
+            f"    inner(({', '.join(passed.get(name, name) for name in self._parameters)},))\n"
         )
-        names = {"inner": self._whole, "whole": np.int64}
+        names = {"inner": _called_with_a_tuple(self._whole), "smaller": smaller, "whole": np.int64}
         all_of = (
             f"def driver(shared, helpers, work, slices, {given}):\n"
             f"    in_region(shared, helpers, slices, one, (work, slices, {given}))\n"
         )
         name = self._name
-        names = {"in_region": in_region, "one": compiled(f"{name}_one", one, names, self._fastmath, kept=False)}
+        names = {"in_region": in_region, "one": part(f"{name}_one", one, names)}
         return compiled(f"{name}_driver", all_of, names, self._fastmath)
 
 
@@ -169,6 +175,23 @@ def _begun_with(lines: list[str], source: str) -> str:
     assert isinstance(function, ast.FunctionDef)
     first = function.body[0].lineno - 1
     return "\n".join([*text[:first], *(f"    {line}" for line in lines), *text[first:]])
+
+
+def _called_with_a_tuple(dispatcher: Any) -> Any:
+    """A function that takes all arguments of another as one."""
+
+    @intrinsic
+    def inner(context: Any, arguments: Any) -> Any:
+        kinds = tuple(map(unliteral, arguments))
+        call = linked(dispatcher, kinds)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            call(context, builder, cgutils.unpack_tuple(builder, args[0]))
+            return context.get_dummy_value()
+
+        return types.void(Tuple(kinds)), generate
+
+    return inner
 
 
 @intrinsic
@@ -196,12 +219,10 @@ def in_region(context: Any, shared: Any, helpers: Any, slices: Any, function: An
     """Call `function(everything, part)` for every part of a region of the pool. Threads know functions of two
     numbers alone: this makes one that finds `everything` where the first points to."""
 
-    def ready(dispatcher: Any, arguments: tuple[Any, ...]) -> Any:
-        dispatcher.compile(arguments)
-        return dispatcher.overloads[arguments]
-
-    part_of = ready(function.dispatcher, (everything, types.int64))
-    run = ready(run_region, (types.int64,) * 5)
+    kinds = everything, types.int64
+    function.dispatcher.compile(kinds)
+    one = function.dispatcher.overloads[kinds]
+    run = linked(run_region, (types.int64,) * 5)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         shared, helpers, slices, _, data = args
@@ -211,13 +232,12 @@ def in_region(context: Any, shared: Any, helpers: Any, slices: Any, function: An
         outer.linkage = "internal"
         inside = ir.IRBuilder(outer.append_basic_block())
         given = inside.load(inside.inttoptr(outer.args[0], data.type.as_pointer()))
-        context.call_internal_no_propagate(inside, part_of.fndesc, part_of.signature, [given, outer.args[1]])
+        context.call_internal_no_propagate(inside, one.fndesc, one.signature, [given, outer.args[1]])
         inside.ret_void()
-        for made in (part_of, run):
-            context.active_code_library.add_linking_library(made.library)
+        context.active_code_library.add_linking_library(one.library)
         place = cgutils.alloca_once_value(builder, data)
         numbers = [builder.ptrtoint(pointer, number) for pointer in (outer, place)]
-        context.call_internal(builder, run.fndesc, run.signature, [shared, helpers, *numbers, slices])
+        run(context, builder, [shared, helpers, *numbers, slices])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, function, everything), generate

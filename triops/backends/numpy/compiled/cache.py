@@ -8,6 +8,8 @@ from typing import Any
 
 from numba.core import caching
 
+from triops.backends.numpy.compiled.links import links_of, restore
+
 __all__ = ["KernelCache", "NoCache", "cache_folder", "cache_of", "is_cached"]
 
 
@@ -44,6 +46,14 @@ class _Places(caching.CompileResultCacheImpl):  # type: ignore[misc]
         _InTree,
         caching.ZipCacheLocator,
     ]
+
+    def reduce(self, compiled: Any) -> Any:
+        return links_of(compiled.library), super().reduce(compiled)
+
+    def rebuild(self, context: Any, data: Any) -> Any:
+        links, own = data
+        restore(links)
+        return super().rebuild(context, own)
 
 
 class KernelCache(caching.FunctionCache):  # type: ignore[misc]

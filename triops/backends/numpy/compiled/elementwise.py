@@ -10,6 +10,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.jit import inlined, within
 from triops.backends.numpy.compiled.scalar import (
     F,
@@ -37,7 +38,7 @@ _FLAT = F(8.0)  # beyond it the gradient of gelu_approx is 0 or 1 in float32
 
 @inlined
 def relu(x: Any) -> Any:
-    return keep_nan(x, max(x, F(0)))
+    return keep_nan(x, larger(x, F(0)))
 
 
 @inlined
@@ -58,7 +59,7 @@ def backprop_tanh(dy: Any, y: Any) -> Any:
 @inlined
 def clipped_linear(x: Any, slope: Any, offset: Any, low: Any, high: Any) -> Any:
     line = x * slope + offset
-    return keep_nan(line, min(max(line, low), high))
+    return keep_nan(line, smaller(larger(line, low), high))
 
 
 @inlined
@@ -69,7 +70,7 @@ def backprop_clipped_linear(dy: Any, x: Any, slope: Any, offset: Any, low: Any, 
 
 @inlined
 def hard_swish(x: Any) -> Any:
-    return x * min(max(x * F(0.2) + F(0.5), F(0)), F(1))
+    return x * smaller(larger(x * F(0.2) + F(0.5), F(0)), F(1))
 
 
 @inlined
@@ -80,7 +81,7 @@ def backprop_hard_swish(dy: Any, x: Any) -> Any:
 
 @inlined
 def hard_swish_mobilenet(x: Any) -> Any:
-    return x * (min(max(x + F(3), F(0)), F(6)) * F(1 / 6))
+    return x * (smaller(larger(x + F(3), F(0)), F(6)) * F(1 / 6))
 
 
 @inlined
@@ -125,14 +126,14 @@ def backprop_softplus(dy: Any, x: Any) -> Any:
 @inlined
 def mish(x: Any) -> Any:
     # tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2)
-    e = exp(min(x, _STRAIGHT))
+    e = exp(smaller(x, _STRAIGHT))
     n = e * (e + F(2))
     return keep_nan(x, x * (n / (n + F(2))))
 
 
 @inlined
 def backprop_mish(dy: Any, x: Any) -> Any:
-    e = exp(min(x, _STRAIGHT))
+    e = exp(smaller(x, _STRAIGHT))
     n = e * (e + F(2))
     below = F(1) / (n + F(2))
     slope = F(4) * (n + F(1)) * below * below
@@ -159,7 +160,7 @@ def gelu_approx(x: Any) -> Any:
 
 @inlined
 def backprop_gelu_approx(dy: Any, x: Any) -> Any:
-    z = min(max(x, -_FLAT), _FLAT)
+    z = smaller(larger(x, -_FLAT), _FLAT)
     u = _GELU_SCALE * (z + _GELU_CUBE * z * z * z)
     e = expm1(F(2) * abs(u))
     below = F(1) / (e + F(2))
@@ -172,7 +173,7 @@ def backprop_gelu_approx(dy: Any, x: Any) -> Any:
 
 @inlined
 def elu(x: Any, alpha: Any) -> Any:
-    return keep_nan(x, x if x > F(0) else alpha * expm1(min(x, F(0))))
+    return keep_nan(x, x if x > F(0) else alpha * expm1(smaller(x, F(0))))
 
 
 @inlined

@@ -16,6 +16,7 @@ from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.maxout import LONGEST
 from triops.backends.numpy.compiled.products import multiply, slices_of, times
 from triops.backends.numpy.compiled.scalar import I, kept
+from triops.backends.numpy.compiled.scratch import empty
 from triops.backends.numpy.compiled.tiles import FEW
 
 __all__ = ["FUSED"]
@@ -37,7 +38,7 @@ def _forward(activation: str, keeps_input: bool) -> Kernel:
         f"        y[j] = function({', '.join(('x', *form.settings))})",
     ]
     given = ", ".join(("b", "Z", "Y", *form.settings))
-    target = "Z.ctypes.data + 4 * (first * Z.shape[1] + left)", "Z.shape[1]"
+    target = "at(Z, first * Z.shape[1] + left)", "Z.shape[1]"
     return block_kernel(f"affine_{activation}", given, target, after, {"function": form.function})
 
 
@@ -78,10 +79,10 @@ def _maxout_forward(P: int) -> Kernel:
         ]
     after += ["        top[j] = most", "        index[j] = place"]
     # In the nearest caches, until it is reduced.
-    scratch = "Z = np.empty((end - first, right - left), np.float32)"
+    scratch = "Z = empty((end - first, right - left))"
     return block_kernel(
-        f"affine_maxout_{P}", "b, best, which", ("Z.ctypes.data", "right - left"), after, {"I": I, "np": np},
-        before=scratch,
+        f"affine_maxout_{P}", "b, best, which", ("at(Z, 0)", "right - left"), after,
+        {"I": I, "empty": empty}, before=scratch,
     )  # fmt: skip
 
 

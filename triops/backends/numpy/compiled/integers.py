@@ -9,6 +9,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import on_one_thread
+from triops.backends.numpy.compiled.counts import larger, smaller
 
 __all__ = ["PLACE_IN_32_BITS", "bounds_of", "extremes", "lasts_of", "plain", "rises", "starts_of"]
 
@@ -20,7 +21,7 @@ def lowest_highest_sum(integers: Any) -> Any:
     lowest, highest, total = np.int64(integers[0]), np.int64(integers[0]), np.int64(0)
     for i in range(integers.size):
         value = np.int64(integers[i])
-        lowest, highest = min(lowest, value), max(highest, value)
+        lowest, highest = smaller(lowest, value), larger(highest, value)
         total += value
     return lowest, highest, total
 
@@ -29,7 +30,7 @@ def lowest_highest_rise(integers: Any) -> Any:
     lowest = highest = np.int64(integers[1]) - np.int64(integers[0])
     for i in range(2, integers.size):
         rise = np.int64(integers[i]) - np.int64(integers[i - 1])
-        lowest, highest = min(lowest, rise), max(highest, rise)
+        lowest, highest = smaller(lowest, rise), larger(highest, rise)
     return lowest, highest
 
 

@@ -17,14 +17,15 @@ from typing import Any, TypeVar
 
 import numba
 from numba import extending
-from numba.core import types
+from numba.core import cgutils, types
 
 from triops.backends.numpy.compiled.cache import cache_of
-from triops.backends.numpy.compiled.parts import PartCompiler
+from triops.backends.numpy.compiled.compiler import KernelCompiler, PartCompiler
+from triops.backends.numpy.compiled.links import link, may_be_linked
 
 __all__ = [
-    "FAST", "FASTER", "apart", "called", "compiled", "count_compiled", "inlined", "intrinsic", "source_of",
-    "summed", "within",
+    "FAST", "FASTER", "called", "compiled", "count_compiled", "inlined", "intrinsic", "linked", "part",
+    "source_of", "summed", "within",
 ]  # fmt: skip
 
 # Contraction into fused multiply-adds and the sign of zero are free; NaN and infinity keep their meaning.
@@ -46,7 +47,7 @@ def inlined(function: F) -> F:
 def summed(function: F) -> F:
     """A function of a row that sums it up: the only place where the order of a sum is free. It is optimised by
     itself, so that the order is the same in whatever it becomes part of."""
-    return _inner(function, FASTER, no_cpython_wrapper=True)
+    return _inner(function, FASTER, no_cpython_wrapper=True, pipeline_class=KernelCompiler)
 
 
 def called(function: F) -> F:
@@ -69,23 +70,14 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @intrinsic
-def apart(context: Any) -> Any:
-    """The function that this is called in stays one of its own: it is compiled once for all its calls."""
-    return types.void(), _with_attribute("noinline")
-
-
-@intrinsic
 def within(context: Any) -> Any:
     """The function that this is called in becomes part of its callers, however long it is."""
-    return types.void(), _with_attribute("alwaysinline")
 
-
-def _with_attribute(name: str) -> Callable[..., Any]:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add(name)
+        builder.function.attributes.add("alwaysinline")
         return context.get_dummy_value()
 
-    return generate
+    return types.void(), generate
 
 
 def source_of(function: Callable[..., Any]) -> tuple[str, str]:
@@ -94,20 +86,44 @@ def source_of(function: Callable[..., Any]) -> tuple[str, str]:
 
 
 def compiled(
-    name: str, source: str, names: Mapping[str, Any], fastmath: frozenset[str] = FAST, *, kept: bool = True
+    name: str, source: str, names: Mapping[str, Any], fastmath: frozenset[str] = FAST, **settings: Any
 ) -> Callable[..., Any]:
-    """The function of that source text, over `names`, which runs without the interpreter's lock. kept: on disk,
-    except what is only a part of another function."""
+    """The function of that source text, over `names`, which runs without the interpreter's lock. It is kept on
+    disk, and can be `linked`."""
+    function = _defined(name, source, names)
+    settings = {**_settings(fastmath), "pipeline_class": KernelCompiler, **settings}
+    dispatcher = numba.njit(nogil=True, **settings)(function)
+    dispatcher._cache = cache_of(function)
+    _dispatchers.append(dispatcher)
+    may_be_linked(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]
+
+
+def part(name: str, source: str, names: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function of that source text, which only becomes part of another."""
+    return called(_defined(name, source, names))
+
+
+def _defined(name: str, source: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     unique = f"{name}_{_digest()}"
     head, _, body = source.partition("(")
     assert head.startswith("def ")
     namespace = {**names, "__name__": __name__}
     exec(compile(f"def {unique}({body}", __file__, "exec", dont_inherit=True), namespace)
-    dispatcher = numba.njit(nogil=True, **_settings(fastmath), **({} if kept else _PART))(namespace[unique])
-    if kept:
-        dispatcher._cache = cache_of(namespace[unique])
-        _dispatchers.append(dispatcher)
-    return dispatcher  # type: ignore[no-any-return]
+    return namespace[unique]  # type: ignore[no-any-return]
+
+
+def linked(dispatcher: Any, kinds: tuple[Any, ...]) -> Callable[..., None]:
+    """What an intrinsic generates to call a `compiled` function that returns nothing, for arguments of such
+    types. Its code is not copied into that of whoever calls it."""
+    symbol = link(dispatcher.py_func.__name__, kinds)
+
+    def call(context: Any, builder: Any, args: Any) -> None:
+        kind = context.call_conv.get_function_type(types.none, kinds)
+        function = cgutils.get_or_insert_function(builder.module, kind, symbol)
+        context.call_conv.call_function(builder, function, types.none, kinds, args)
+
+    return call
 
 
 _dispatchers: list[Any] = []

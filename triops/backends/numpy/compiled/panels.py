@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import types
 
 from triops.backends.numpy.compiled.counts import smaller
 from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.places import at, get, put
 from triops.backends.numpy.compiled.scalar import F
+from triops.backends.numpy.compiled.scratch import empty
 from triops.backends.numpy.compiled.tiles import PANEL, in_panels
 
 __all__ = ["plain_panels", "turn", "turned_panels"]
 
 
 @intrinsic
-def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any, step_target: Any) -> Any:
-    """A square of `PANEL` rows and columns, transposed. The first row stands for those that are not there."""
+def _turn(context: Any, source: Any, step: Any, rows: Any, scale: Any, target: Any, step_target: Any) -> Any:
+    """A square of `PANEL` rows and columns, transposed and scaled. The first row stands for those that are not
+    there."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, step, rows, target, step_target = args
+        source, step, rows, scale, target, step_target = args
         vector, number, short = ir.VectorType(ir.FloatType(), PANEL), ir.IntType(64), ir.IntType(32)
 
         def place(address: Any, step: Any, row: Any) -> Any:
@@ -41,57 +43,45 @@ def _turn(context: Any, source: Any, step: Any, rows: Any, target: Any, step_tar
                 for row, chosen in ((i, lower), (i + bit, upper)):
                     mask = ir.Constant(ir.VectorType(short, PANEL), chosen)
                     square[row] = builder.shuffle_vector(*pair, mask)
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), scale, short(0))
+        scales = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(short, PANEL), None))
         for i, row in enumerate(square):
-            builder.store(row, place(target, step_target, number(i)), align=4)
+            builder.store(builder.fmul(row, scales), place(target, step_target, number(i)), align=4)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), generate
-
-
-@intrinsic
-def _entry(context: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(builder.inttoptr(args[0], ir.FloatType().as_pointer()))
-
-    return types.float32(types.int64), generate
+    number = types.int64
+    return types.void(number, number, number, types.float32, number, number), generate
 
 
 @called
-def turn(X: int, step: int, rows: int, columns: int, scale: Any, turned: Any) -> None:
-    """(scale X)ᵀ, for the X at an address, and so many entries from row to row. turned: whole panels wide, of
-    which only as many columns as X has rows are worth anything."""
+def turn(X: int, step: int, rows: int, columns: int, scale: Any, turned: int, wide: int) -> None:
+    """(scale X)ᵀ, for the X at an address, and so many entries from row to row. turned: where the result goes,
+    whole panels wide, of which only as many columns as X has rows are worth anything."""
     even = columns // PANEL * PANEL
     for t in range(0, rows, PANEL):
         for c in range(0, even, PANEL):
-            place = turned.ctypes.data + 4 * (c * turned.shape[1] + t)
-            _turn(X + 4 * (t * step + c), step, rows - t, place, turned.shape[1])
+            _turn(X + 4 * (t * step + c), step, rows - t, scale, turned + 4 * (c * wide + t), wide)
         for c in range(even, columns):
             for i in range(t, smaller(t + PANEL, rows)):
-                turned[c, i] = _entry(X + 4 * (i * step + c))
-    if scale != F(1):
-        for c in range(columns):
-            row = turned[c]
-            for t in range(0, rows, PANEL):
-                for i in range(PANEL):
-                    row[t + i] *= scale
+                put(turned, c * wide + i, scale * get(X, i * step + c))
 
 
 @called
 def turned_panels(B: Any, first: int, end: int) -> Any:
     """The panels of Bᵀ, for some rows of B: (N/`PANEL` rounded up, K, `PANEL`). B: (N, K)."""
     terms = B.shape[1]
-    panels = np.empty((in_panels(end - first), terms, PANEL), np.float32)
+    panels = empty((in_panels(end - first), terms, PANEL))
     for p in range(panels.shape[0]):
         start = first + PANEL * p
         rows = smaller(PANEL, end - start)
-        turn(B.ctypes.data + 4 * start * terms, terms, rows, terms, F(1), panels[p])
+        turn(at(B, start * terms), terms, rows, terms, F(1), at(panels, p * terms * PANEL), PANEL)
     return panels
 
 
 @called
 def plain_panels(B: Any, first: int, end: int) -> Any:
     """The panels of some columns of B. B: (K, N)."""
-    panels = np.empty((in_panels(end - first), B.shape[0], PANEL), np.float32)
+    panels = empty((in_panels(end - first), B.shape[0], PANEL))
     for p in range(panels.shape[0]):
         start, panel = first + PANEL * p, panels[p]
         columns = smaller(PANEL, end - start)

@@ -49,8 +49,7 @@ def wait_a_little(shared: int, waited: int) -> None:
         call(load(shared + _YIELD), 0, 0)
 
 
-@called
-def run_region(shared: int, helpers: int, function: int, data: int, slices: int) -> None:
+def region(shared: int, helpers: int, function: int, data: int, slices: int) -> None:
     """Call `function(data, part)` for every part, helped by so many threads of the pool, if it is free."""
     if helpers <= 0 or slices <= 1 or swap(shared + _TAKEN, 1) != 0:
         for part in range(slices):
@@ -64,11 +63,14 @@ def run_region(shared: int, helpers: int, function: int, data: int, slices: int)
     store(shared + _OPEN, add(shared + _COUNT, 1) + 1)
     take_slices(shared)
     store(shared + _OPEN, 0)
-    waited = 1
+    waited = 0
     while load(shared + _INSIDE) != 0:
-        wait_a_little(shared, waited)
         waited += 1
+        wait_a_little(shared, waited)
     store(shared + _TAKEN, 0)
+
+
+run_region = compiled(*source_of(region), globals(), no_cpython_wrapper=True)
 
 
 def serve(shared: int, index: int) -> None:

@@ -17,6 +17,7 @@ from triops.backends.numpy.compiled.blocks import (
 )
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.jit import called
+from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
 __all__ = ["PRODUCTS", "column_sums", "multiply", "slices_of", "times"]
@@ -29,14 +30,14 @@ _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, mo
 def times(A: Any, B: Any, C: Any) -> None:
     """C = A B."""
     tiled(
-        A.ctypes.data, A.shape[1], 1, B.ctypes.data, B.shape[1], PANEL, C.ctypes.data, C.shape[1], C.shape[0],
+        at(A, 0), A.shape[1], 1, at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
         A.shape[1], C.shape[1], False,
     )  # fmt: skip
 
 
 def product_rows(A: Any, down: int, along: int, B: Any, C: Any, start: int) -> None:
     tiled(
-        A.ctypes.data + 4 * down * start, down, along, B.ctypes.data, B.shape[1], PANEL, C.ctypes.data,
+        at(A, down * start), down, along, at(B, 0), B.shape[1], PANEL, at(C, 0),
         C.shape[1], C.shape[0], B.shape[0], C.shape[1], False,
     )  # fmt: skip
 
@@ -81,7 +82,7 @@ def slices_of(rows: int) -> int:
     return 1 + rows // _LEAST if rows < 2 * _LEAST else 4 * -(-rows // (4 * _MOST))
 
 
-_IN_Y = ("Y.ctypes.data + 4 * (first * Y.shape[1] + left)", "Y.shape[1]")
+_IN_Y = ("at(Y, first * Y.shape[1] + left)", "Y.shape[1]")
 _ADD_BIAS = [
     "for i in range(first, end):",
     "    y, bias = Y[i, left:right], b[left:right]",

@@ -19,6 +19,7 @@ from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.integers import starts_of
 from triops.backends.numpy.compiled.jit import called
+from triops.backends.numpy.compiled.places import at, get, put
 from triops.backends.numpy.compiled.products import column_sums, multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
 from triops.backends.numpy.compiled.tiles import PANEL, tiled, tiles_wide
@@ -32,115 +33,113 @@ _SEQUENCES = 8  # sequences from which a second thread pays
 def product(A: Any, first: int, rows: int, B: Any, Y: Any) -> None:
     """Y = A B, for some rows of A."""
     tiled(
-        A.ctypes.data + 4 * first * A.shape[1], A.shape[1], 1, B.ctypes.data, B.shape[1], PANEL,
-        Y.ctypes.data, Y.shape[1], rows, A.shape[1], B.shape[1], False,
+        at(A, first * A.shape[1]), A.shape[1], 1, at(B, 0), B.shape[1], PANEL,
+        at(Y, 0), Y.shape[1], rows, A.shape[1], B.shape[1], False,
     )  # fmt: skip
 
 
 def lstm_steps(
-    H: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, Y: Any, G: Any, C: Any,
+    H: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, biases: Any, Y: Any, G: Any, C: Any,
     d: int, start: int,
 ) -> None:  # fmt: skip
+    n, b = H.shape[1], at(biases, 0)
     for s in range(firsts.shape[0]):
-        first = firsts[s]
         size = smaller(larger(sizes[s] - start, 0), H.shape[0])
         product(H, 0, size, W, V)
         for k in range(size):
-            row = first + start + k
-            h, u, cell, a = H[k], V[k], cells[k], A[row, d]
-            y, g, c, width = Y[row, d], G[row, d], C[row, d], h.shape[0]
-            for j in range(width):
-                forget = sigmoid(a[0, j] + u[j] + b[0, j])
-                enter = sigmoid(a[1, j] + u[width + j] + b[1, j])
-                leave = sigmoid(a[2, j] + u[2 * width + j] + b[2, j])
-                new = tanh(a[3, j] + u[3 * width + j] + b[3, j])
-                now = forget * cell[j] + enter * new
-                g[0, j] = forget
-                g[1, j] = enter
-                g[2, j] = leave
-                g[3, j] = new
-                cell[j] = now
-                c[j] = now
-                out = leave * tanh(now)
-                h[j] = out
-                y[j] = out
+            row = (firsts[s] + start + k) * A.shape[1] + d
+            a, u, g = at(A, 4 * n * row), at(V, V.shape[1] * k), at(G, 4 * n * row)
+            h, y, cell, c = at(H, n * k), at(Y, n * row), at(cells, n * k), at(C, n * row)
+            for j in range(3 * n):
+                put(g, j, sigmoid(get(a, j) + get(u, j) + get(b, j)))
+            for j in range(n):
+                i = 3 * n + j
+                new = tanh(get(a, i) + get(u, i) + get(b, i))
+                now = get(g, j) * get(cell, j) + get(g, n + j) * new
+                out = get(g, 2 * n + j) * tanh(now)
+                put(g, i, new)
+                put(cell, j, now)
+                put(c, j, now)
+                put(h, j, out)
+                put(y, j, out)
 
 
 def gru_steps(
-    H: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, b: Any, bh: Any, Y: Any, G: Any, d: int,
-    start: int,
+    H: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, biases: Any, inner_bias: Any, Y: Any, G: Any,
+    d: int, start: int,
 ) -> None:  # fmt: skip
+    n, b, bh = H.shape[1], at(biases, 0), at(inner_bias, 0)
     for s in range(firsts.shape[0]):
-        first = firsts[s]
         size = smaller(larger(sizes[s] - start, 0), H.shape[0])
         product(H, 0, size, W, V)
         for k in range(size):
-            row = first + start + k
-            h, u, a = H[k], V[k], A[row, d]
-            y, g, width = Y[row, d], G[row, d], h.shape[0]
-            for j in range(width):
-                reset = sigmoid(a[0, j] + u[j] + b[0, j])
-                keep = sigmoid(a[1, j] + u[width + j] + b[1, j])
-                inner = u[2 * width + j] + bh[j]
-                new = tanh(a[2, j] + b[2, j] + reset * inner)
-                out = new + keep * (h[j] - new)
-                g[0, j] = reset
-                g[1, j] = keep
-                g[2, j] = new
-                g[3, j] = inner
-                h[j] = out
-                y[j] = out
+            row = (firsts[s] + start + k) * A.shape[1] + d
+            a, u, g = at(A, 3 * n * row), at(V, V.shape[1] * k), at(G, 4 * n * row)
+            h, y = at(H, n * k), at(Y, n * row)
+            for j in range(2 * n):
+                put(g, j, sigmoid(get(a, j) + get(u, j) + get(b, j)))
+            for j in range(n):
+                i = 2 * n + j
+                inner = get(u, i) + get(bh, j)
+                new = tanh(get(a, i) + get(b, i) + get(g, j) * inner)
+                out = new + get(g, n + j) * (get(h, j) - new)
+                put(g, i, new)
+                put(g, 3 * n + j, inner)
+                put(h, j, out)
+                put(y, j, out)
 
 
 def backprop_lstm_steps(
     dH: Any, d_cells: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any,
     dV: Any, d: int, start: int,
 ) -> None:  # fmt: skip
+    n = d_cells.shape[1]
     for s in range(firsts.shape[0]):
-        first = firsts[s]
+        first = firsts[s] + start
         size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
         for k in range(size):
-            row = first + start + k
-            dh, dc, dy, g, c = dH[k], d_cells[k], dY[row, d], G[row, d], C[row, d]
-            old, da = before[row], dA[row]
-            for j in range(dc.shape[0]):
-                forget, enter, leave, new = g[0, j], g[1, j], g[2, j], g[3, j]
-                t = tanh(c[j])
-                d_out = dy[j] + dh[j]
-                d_cell = dc[j] + d_out * leave * (F(1) - t * t)
-                dc[j] = d_cell * forget
-                da[0, j] = d_cell * old[j] * forget * (F(1) - forget)
-                da[1, j] = d_cell * new * enter * (F(1) - enter)
-                da[2, j] = d_out * t * leave * (F(1) - leave)
-                da[3, j] = d_cell * enter * (F(1) - new * new)
-        product(dV, first + start, size, W, dH)
+            row = (first + k) * dY.shape[1] + d
+            dh, dc, dy, g = at(dH, dH.shape[1] * k), at(d_cells, n * k), at(dY, n * row), at(G, 4 * n * row)
+            c, old, da = at(C, n * row), at(before, n * (first + k)), at(dA, 4 * n * (first + k))
+            for j in range(n):
+                forget, enter, leave, new = get(g, j), get(g, n + j), get(g, 2 * n + j), get(g, 3 * n + j)
+                t = tanh(get(c, j))
+                d_out = get(dy, j) + get(dh, j)
+                d_cell = get(dc, j) + d_out * leave * (F(1) - t * t)
+                put(dc, j, d_cell * forget)
+                put(da, j, d_cell * get(old, j) * forget * (F(1) - forget))
+                put(da, n + j, d_cell * new * enter * (F(1) - enter))
+                put(da, 2 * n + j, d_out * t * leave * (F(1) - leave))
+                put(da, 3 * n + j, d_cell * enter * (F(1) - new * new))
+        product(dV, first, size, W, dH)
 
 
 def backprop_gru_steps(
     dH: Any, direct: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any,
     dV: Any, d: int, start: int,
 ) -> None:  # fmt: skip
+    n = direct.shape[1]
     for s in range(firsts.shape[0]):
-        first = firsts[s]
+        first = firsts[s] + start
         size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
         for k in range(size):
-            row = first + start + k
-            dh, kept, dy, g, old = dH[k], direct[k], dY[row, d], G[row, d], before[row]
-            da, du = dA[row], dU[row]
-            for j in range(kept.shape[0]):
-                reset, keep, new, inner = g[0, j], g[1, j], g[2, j], g[3, j]
-                d_out = dy[j] + dh[j] + kept[j]
+            row = (first + k) * dY.shape[1] + d
+            dh, kept, dy, g = at(dH, dH.shape[1] * k), at(direct, n * k), at(dY, n * row), at(G, 4 * n * row)
+            old, da, du = at(before, n * (first + k)), at(dA, 3 * n * (first + k)), at(dU, 3 * n * (first + k))
+            for j in range(n):
+                reset, keep, new, inner = get(g, j), get(g, n + j), get(g, 2 * n + j), get(g, 3 * n + j)
+                d_out = get(dy, j) + get(dh, j) + get(kept, j)
                 d_new = d_out * (F(1) - keep) * (F(1) - new * new)
                 d_reset = d_new * inner * reset * (F(1) - reset)
-                d_keep = d_out * (old[j] - new) * keep * (F(1) - keep)
-                kept[j] = d_out * keep
-                da[0, j] = d_reset
-                da[1, j] = d_keep
-                da[2, j] = d_new
-                du[0, j] = d_reset
-                du[1, j] = d_keep
-                du[2, j] = d_new * reset
-        product(dV, first + start, size, W, dH)
+                d_keep = d_out * (get(old, j) - new) * keep * (F(1) - keep)
+                put(kept, j, d_out * keep)
+                put(da, j, d_reset)
+                put(da, n + j, d_keep)
+                put(da, 2 * n + j, d_new)
+                put(du, j, d_reset)
+                put(du, n + j, d_keep)
+                put(du, 2 * n + j, d_new * reset)
+        product(dV, first, size, W, dH)
 
 
 def earlier_rows(states: Any, d: int, firsts: Any, sizes: Any, start: Any, earlier: Any) -> None:

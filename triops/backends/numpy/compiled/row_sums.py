@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from triops.backends.numpy.compiled.jit import called, intrinsic
+from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import PANEL, Vectors
 
 __all__ = ["sum_rows"]
@@ -51,8 +52,8 @@ def sum_rows(table: Any, numbers: Any, first: int, end: int, out: Any, i: int) -
     """out[i] = Σ table[numbers[n]], for n from `first` to before `end`, in this order. numbers: int64."""
     width = table.shape[1]
     wide = width // (_PANELS * PANEL) * (_PANELS * PANEL)
-    source, target = table.ctypes.data, out.ctypes.data + 4 * width * i
+    source, target = at(table, 0), at(out, width * i)
     for j in range(0, wide, _PANELS * PANEL):
-        _whole(source + 4 * j, width, numbers.ctypes.data, first, end, target + 4 * j, _PANELS * PANEL)
+        _whole(source + 4 * j, width, at(numbers, 0), first, end, target + 4 * j, _PANELS * PANEL)
     for j in range(wide, width, PANEL):
-        _last(source + 4 * j, width, numbers.ctypes.data, first, end, target + 4 * j, width - j)
+        _last(source + 4 * j, width, at(numbers, 0), first, end, target + 4 * j, width - j)

@@ -10,6 +10,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, rows, sums
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.counts import larger
 from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 
@@ -23,7 +24,7 @@ _LOWEST_KEY = I(-(2**31))
 def top_of(row: Any) -> Any:
     key = _LOWEST_KEY
     for j in range(row.size):
-        key = max(key, order(row[j]))
+        key = larger(key, order(row[j]))
     return unorder(key)
 
 

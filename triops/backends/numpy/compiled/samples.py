@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from triops.backends.numpy.compiled.build import CALLS_WITHOUT_THREADS
 from triops.backends.numpy.compiled.elementwise import FORMS
 
 __all__ = ["calls_of", "small_and_large"]
@@ -168,6 +169,6 @@ def calls_of(name: str, op: Callable[..., Any], rows: int) -> Iterator[tuple[tup
 
 def small_and_large(name: str, op: Callable[..., Any]) -> Iterator[Callable[[], Any]]:
     """Calls that compile, or load, all that an op needs: its loop, and the threads around it."""
-    for rows in (_SMALL, _LARGE, _LARGE):  # the first large call may go without threads
+    for rows in (_SMALL, *[_LARGE] * (CALLS_WITHOUT_THREADS + 1)):
         for args, settings in calls_of(name, op, rows):
             yield lambda args=args, settings=settings: op(*args, **settings)  # type: ignore[misc]

@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.jit import inlined, within
 
 F = np.float32
@@ -59,7 +60,7 @@ def kept(x: Any, condition: Any) -> Any:
 @inlined
 def split_exp(x: Any) -> Any:
     """exp x = scale (1 + rest): Cody and Waite's reduction, and Cephes' polynomial (expf) for the rest."""
-    x = min(max(x, _LOWEST), _HIGHEST)
+    x = smaller(larger(x, _LOWEST), _HIGHEST)
     n = np.floor(x * _LOG2E + F(0.5))
     r = x - n * _LN2_HI
     r = r - n * _LN2_LO
@@ -135,7 +136,7 @@ def tanh(x: Any) -> Any:
 # 7e-8 in exact arithmetic. erf(4) is 1 in float32.
 @inlined
 def erf(x: Any) -> Any:
-    z = min(max(x, F(-4)), F(4))
+    z = smaller(larger(x, F(-4)), F(4))
     s = z * z
     p = F(1.9110396820565256e-08)
     p = p * s + F(-1.9421875094849383e-06)
@@ -149,7 +150,7 @@ def erf(x: Any) -> Any:
     q = q * s + F(0.1179644986987114)
     q = q * s + F(0.5168779492378235)
     q = q * s + F(1)
-    return keep_nan(x, min(max(z * p / q, F(-1)), F(1)))
+    return keep_nan(x, smaller(larger(z * p / q, F(-1)), F(1)))
 
 
 @inlined
@@ -164,4 +165,4 @@ def softplus(x: Any) -> Any:
     p = p * s + F(0.20012447237968445)
     p = p * s + F(0.3333315849304199)
     p = p * s + F(1)
-    return keep_nan(x, max(x, F(0)) + F(2) * u * p)
+    return keep_nan(x, larger(x, F(0)) + F(2) * u * p)

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, config, types
 
 from triops.backends.numpy.compiled.counts import larger, smaller
-from triops.backends.numpy.compiled.jit import apart, called, intrinsic
+from triops.backends.numpy.compiled.jit import called, compiled, intrinsic, linked, source_of
 
 __all__ = ["FEW", "NARROW", "PANEL", "Vectors", "in_panels", "in_tiles", "tiled", "tiles_wide"]
 
@@ -37,8 +36,8 @@ _PANELS = 2 if _WIDE else 1  # that a tile is wide
 NARROW = _PANELS == 1  # tiles come back to the rows of B so often that these had better lie together
 
 
-def _tile(most_rows: int, panels: int, *, whole: bool) -> Callable[..., Any]:
-    """`tiled`, for so many rows and panels of C. whole: all of them are there, else as many as are said."""
+def _tile(most_rows: int, panels: int, *, all_rows: bool, all_columns: bool) -> Callable[..., Any]:
+    """`tiled`, for so many rows and panels of C: all of them are there, or else as many as are said."""
 
     @intrinsic
     def tile(
@@ -48,18 +47,19 @@ def _tile(most_rows: int, panels: int, *, whole: bool) -> Callable[..., Any]:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             A, down_A, along_A, B, down_B, across_B, C, down_C, rows, columns, inner, add = args
             A, B, C = (builder.inttoptr(address, ir.FloatType().as_pointer()) for address in (A, B, C))
-            vectors = Vectors(builder, panels, None if whole else columns)
+            vectors = Vectors(builder, panels, None if all_columns else columns)
             # A row that is not there is read where the first is, and not stored.
-            there = [_true if whole else builder.icmp_signed("<", _number(i), rows) for i in range(most_rows)]
+            there = [_true if all_rows else builder.icmp_signed("<", _number(i), rows) for i in range(most_rows)]
             lines = [
                 builder.gep(A, [builder.mul(down_A, builder.select(is_there, _number(i), _number(0)))])
                 for i, is_there in enumerate(there)
             ]
             targets = [builder.gep(C, [builder.mul(down_C, _number(i))]) for i in range(most_rows)]
             sums = [vectors.zeros() for _ in targets]
-            for is_there, target, own in zip(there, targets, sums, strict=True):
-                with builder.if_then(builder.and_(add, is_there)):
-                    for total, value in zip(own, vectors.load(target, _number(PANEL)), strict=True):
+            with builder.if_then(add):
+                for is_there, target, own in zip(there, targets, sums, strict=True):
+                    place = target if all_rows else builder.select(is_there, target, C)
+                    for total, value in zip(own, vectors.load(place, _number(PANEL)), strict=True):
                         builder.store(value, total)
             with cgutils.for_range(builder, inner) as loop:
                 row = vectors.load(builder.gep(B, [builder.mul(down_B, loop.index)]), across_B)
@@ -70,8 +70,12 @@ def _tile(most_rows: int, panels: int, *, whole: bool) -> Callable[..., Any]:
                         product = builder.fmul(factor, column, flags=_MEANING)
                         builder.store(builder.fadd(builder.load(total), product, flags=_MEANING), total)
             for is_there, target, own in zip(there, targets, sums, strict=True):
+                values = [builder.load(total) for total in own]
+                if all_rows:
+                    vectors.store(values, target)
+                    continue
                 with builder.if_then(is_there):
-                    vectors.store([builder.load(total) for total in own], target)
+                    vectors.store(values, target)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 11, types.boolean), generate
@@ -95,7 +99,7 @@ class Vectors:
             [divmod(_ENTRIES * v, PANEL) for v in range(panels * PANEL // _ENTRIES)],
         )
         self._kind = ir.VectorType(ir.FloatType(), _ENTRIES)
-        self._zero = ir.Constant(self._kind, [0.0] * _ENTRIES)
+        self._zero = ir.Constant(self._kind, None)
         self._masks = None
         if columns is not None:
             every = self.all_of(columns)
@@ -113,7 +117,7 @@ class Vectors:
         """A vector of one number."""
         kind = ir.VectorType(value.type, _ENTRIES)
         one = self._builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
-        first = ir.Constant(ir.VectorType(ir.IntType(32), _ENTRIES), [0] * _ENTRIES)
+        first = ir.Constant(ir.VectorType(ir.IntType(32), _ENTRIES), None)
         return self._builder.shuffle_vector(one, one, first)
 
     def load(self, base: Any, across: Any) -> list[Any]:
@@ -153,9 +157,9 @@ class Vectors:
         )
 
 
-_whole = _tile(_MANY, _PANELS, whole=True)
-_last_columns = _tile(_MANY, 1, whole=False)
-_last_rows = _tile(FEW, _PANELS, whole=False)
+_whole = _tile(_MANY, _PANELS, all_rows=True, all_columns=True)
+_last_columns = _tile(_MANY, 1, all_rows=True, all_columns=False)
+_last_rows = _tile(FEW, _PANELS, all_rows=False, all_columns=False)
 
 
 def tiles_wide(columns: int) -> int:
@@ -172,27 +176,10 @@ def in_panels(columns: int) -> int:
     return (columns + PANEL - 1) // PANEL
 
 
-@called
-def tiled(
-    A: int, down_A: int, along_A: int, B: int, down_B: int, across_B: int, C: int, down_C: int, rows: int,
-    inner: int, columns: int, add: bool,
-) -> None:  # fmt: skip
-    """C = A B, or C += A B. All are addresses, and steps are in entries: A has one from row to row and one along
-    a row, so that it may be read transposed; B one from row to row, and one from panel to panel. A row is the
-    same whatever others there are."""
-    # Of one type each, whatever is written in a call: Numba would compile the loops for each constant in it.
-    _tiled(
-        np.int64(A), np.int64(down_A), np.int64(along_A), np.int64(B), np.int64(down_B), np.int64(across_B),
-        np.int64(C), np.int64(down_C), np.int64(rows), np.int64(inner), np.int64(columns), np.bool_(add),
-    )  # fmt: skip
-
-
-@called
-def _tiled(
+def tiles(
     A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any, rows: Any,
     inner: Any, columns: Any, add: Any,
 ) -> None:  # fmt: skip
-    apart()
     full = rows // _MANY * _MANY
     for k in range(0, larger(inner, 1), _INNER):
         some = smaller(inner - k, _INNER)
@@ -219,3 +206,24 @@ def _tiled(
                     rows - i, left, some, add,
                 )  # fmt: skip
         add = True
+
+
+_tiles = compiled(*source_of(tiles), globals(), no_cpython_wrapper=True)
+
+
+@intrinsic
+def tiled(
+    context: Any, A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any,
+    rows: Any, inner: Any, columns: Any, add: Any,
+) -> Any:  # fmt: skip
+    """C = A B, or C += A B. All are addresses, and steps are in entries: A has one from row to row and one along
+    a row, so that it may be read transposed; B one from row to row, and one from panel to panel. A row is the
+    same whatever others there are."""
+    kinds = (*[types.int64] * 11, types.boolean)
+    call = linked(_tiles, kinds)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        call(context, builder, args)
+        return context.get_dummy_value()
+
+    return types.void(*kinds), generate

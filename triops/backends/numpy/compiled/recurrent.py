@@ -4,21 +4,20 @@ so are the gradients of weights.
 Sequences do not meet in the steps between: each thread takes some through all of them. A product of a step is
 too small for the threads of a BLAS, which would wait for each other at every one, and for long where the machine
 is busy. Every sequence has a row in the buffers that go from step to step. Where a sequence is not there yet its
-row is what it starts from; where it is over its row is left alone.
+row is what it starts from; where it is over its row is left alone. sizes: how many rows each step has, none at
+times for the last ones; direction 1 begins with the last step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.counts import larger, smaller
-from triops.backends.numpy.compiled.integers import starts_of
-from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.places import at, get, put
 from triops.backends.numpy.compiled.products import column_sums, multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
@@ -29,25 +28,18 @@ __all__ = ["RECURRENT"]
 _SEQUENCES = 8  # sequences from which a second thread pays
 
 
-@called
-def product(A: Any, first: int, rows: int, B: Any, Y: Any) -> None:
-    """Y = A B, for some rows of A."""
-    tiled(
-        at(A, first * A.shape[1]), A.shape[1], 1, at(B, 0), B.shape[1], PANEL,
-        at(Y, 0), Y.shape[1], rows, A.shape[1], B.shape[1], False,
-    )  # fmt: skip
-
-
 def lstm_steps(
-    H: Any, V: Any, cells: Any, W: Any, firsts: Any, sizes: Any, A: Any, biases: Any, Y: Any, G: Any, C: Any,
+    H: Any, V: Any, cells: Any, W: Any, sizes: Any, A: Any, biases: Any, Y: Any, G: Any, C: Any,
     d: int, start: int,
 ) -> None:  # fmt: skip
-    n, b = H.shape[1], at(biases, 0)
-    for s in range(firsts.shape[0]):
-        size = smaller(larger(sizes[s] - start, 0), H.shape[0])
-        product(H, 0, size, W, V)
+    n, b, first, steps = H.shape[1], at(biases, 0), d * A.shape[0], sizes.shape[0]
+    for s in range(steps):
+        step = sizes[steps - 1 - s] if d else sizes[s]
+        first -= d * step
+        size = smaller(larger(step - start, 0), H.shape[0])
+        tiled(at(H, 0), n, 1, at(W, 0), W.shape[1], PANEL, at(V, 0), V.shape[1], size, n, V.shape[1], False)
         for k in range(size):
-            row = (firsts[s] + start + k) * A.shape[1] + d
+            row = (first + start + k) * A.shape[1] + d
             a, u, g = at(A, 4 * n * row), at(V, V.shape[1] * k), at(G, 4 * n * row)
             h, y, cell, c = at(H, n * k), at(Y, n * row), at(cells, n * k), at(C, n * row)
             for j in range(3 * n):
@@ -62,18 +54,22 @@ def lstm_steps(
                 put(c, j, now)
                 put(h, j, out)
                 put(y, j, out)
+        first += (1 - d) * step
 
 
 def gru_steps(
-    H: Any, V: Any, W: Any, firsts: Any, sizes: Any, A: Any, biases: Any, inner_bias: Any, Y: Any, G: Any,
+    H: Any, V: Any, W: Any, sizes: Any, A: Any, biases: Any, inner_bias: Any, Y: Any, G: Any,
     d: int, start: int,
 ) -> None:  # fmt: skip
     n, b, bh = H.shape[1], at(biases, 0), at(inner_bias, 0)
-    for s in range(firsts.shape[0]):
-        size = smaller(larger(sizes[s] - start, 0), H.shape[0])
-        product(H, 0, size, W, V)
+    first, steps = d * A.shape[0], sizes.shape[0]
+    for s in range(steps):
+        step = sizes[steps - 1 - s] if d else sizes[s]
+        first -= d * step
+        size = smaller(larger(step - start, 0), H.shape[0])
+        tiled(at(H, 0), n, 1, at(W, 0), W.shape[1], PANEL, at(V, 0), V.shape[1], size, n, V.shape[1], False)
         for k in range(size):
-            row = (firsts[s] + start + k) * A.shape[1] + d
+            row = (first + start + k) * A.shape[1] + d
             a, u, g = at(A, 3 * n * row), at(V, V.shape[1] * k), at(G, 4 * n * row)
             h, y = at(H, n * k), at(Y, n * row)
             for j in range(2 * n):
@@ -87,16 +83,18 @@ def gru_steps(
                 put(g, 3 * n + j, inner)
                 put(h, j, out)
                 put(y, j, out)
+        first += (1 - d) * step
 
 
 def backprop_lstm_steps(
-    dH: Any, d_cells: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any,
+    dH: Any, d_cells: Any, W: Any, sizes: Any, dY: Any, G: Any, C: Any, before: Any, dA: Any,
     dV: Any, d: int, start: int,
 ) -> None:  # fmt: skip
-    n = d_cells.shape[1]
-    for s in range(firsts.shape[0]):
-        first = firsts[s] + start
-        size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
+    n, end, steps = d_cells.shape[1], (1 - d) * dY.shape[0], sizes.shape[0]
+    for s in range(steps):
+        step = sizes[s] if d else sizes[steps - 1 - s]
+        end -= (1 - d) * step
+        first, size = end + start, smaller(larger(step - start, 0), dH.shape[0])
         for k in range(size):
             row = (first + k) * dY.shape[1] + d
             dh, dc, dy, g = at(dH, dH.shape[1] * k), at(d_cells, n * k), at(dY, n * row), at(G, 4 * n * row)
@@ -111,17 +109,23 @@ def backprop_lstm_steps(
                 put(da, n + j, d_cell * new * enter * (F(1) - enter))
                 put(da, 2 * n + j, d_out * t * leave * (F(1) - leave))
                 put(da, 3 * n + j, d_cell * enter * (F(1) - new * new))
-        product(dV, first, size, W, dH)
+        terms = dV.shape[1]
+        tiled(
+            at(dV, terms * first), terms, 1, at(W, 0), W.shape[1], PANEL, at(dH, 0), W.shape[1], size, terms,
+            W.shape[1], False,
+        )  # fmt: skip
+        end += d * step
 
 
 def backprop_gru_steps(
-    dH: Any, direct: Any, W: Any, firsts: Any, sizes: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any,
+    dH: Any, direct: Any, W: Any, sizes: Any, dY: Any, G: Any, before: Any, dA: Any, dU: Any,
     dV: Any, d: int, start: int,
 ) -> None:  # fmt: skip
-    n = direct.shape[1]
-    for s in range(firsts.shape[0]):
-        first = firsts[s] + start
-        size = smaller(larger(sizes[s] - start, 0), dH.shape[0])
+    n, end, steps = direct.shape[1], (1 - d) * dY.shape[0], sizes.shape[0]
+    for s in range(steps):
+        step = sizes[s] if d else sizes[steps - 1 - s]
+        end -= (1 - d) * step
+        first, size = end + start, smaller(larger(step - start, 0), dH.shape[0])
         for k in range(size):
             row = (first + k) * dY.shape[1] + d
             dh, kept, dy, g = at(dH, dH.shape[1] * k), at(direct, n * k), at(dY, n * row), at(G, 4 * n * row)
@@ -139,19 +143,28 @@ def backprop_gru_steps(
                 put(du, j, d_reset)
                 put(du, n + j, d_keep)
                 put(du, 2 * n + j, d_new * reset)
-        product(dV, first, size, W, dH)
+        terms = dV.shape[1]
+        tiled(
+            at(dV, terms * first), terms, 1, at(W, 0), W.shape[1], PANEL, at(dH, 0), W.shape[1], size, terms,
+            W.shape[1], False,
+        )  # fmt: skip
+        end += d * step
 
 
-def earlier_rows(states: Any, d: int, firsts: Any, sizes: Any, start: Any, earlier: Any) -> None:
-    for s in range(sizes.size):
-        for k in range(sizes[s]):
-            row, place = firsts[s] + k, -1
-            if d == 0 and s > 0:
-                place = firsts[s - 1] + k
-            elif d == 1 and s + 1 < sizes.size and k < sizes[s + 1]:
-                place = firsts[s + 1] + k
-            for j in range(start.size):
-                earlier[row, j] = start[j] if place < 0 else states[place, d, j]
+def earlier_rows(states: Any, d: int, sizes: Any, begin: Any, earlier: Any) -> None:
+    n, first, steps = begin.size, 0, sizes.shape[0]
+    for s in range(steps):
+        step, far = sizes[s], sizes[s] if d else -sizes[s - 1]
+        known = step if s > 0 else 0
+        if d:
+            known = sizes[s + 1] if s + 1 < steps else 0
+        for row in range(first, first + step):
+            source, target = at(begin, 0), at(earlier, n * row)
+            if row - first < known:
+                source = at(states, n * ((row + far) * states.shape[1] + d))
+            for j in range(n):
+                put(target, j, get(source, j))
+        first += step
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
@@ -209,12 +222,12 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     if not len(X):
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
-    steps, rows = _steps(size_at_t), len(X)
+    sizes, rows = flat(size_at_t.astype(np.int64, copy=False)), len(X)
     layers = depth if keep else 1
     Y = floats((depth, rows, dirs, nO))
     G = floats((layers, rows, dirs, 4, nO))
     further = [floats((layers, rows, dirs, nO)) for _ in starts[1:]]
-    N = int(steps[0].sizes[0])
+    N = int(sizes[0])
     V = floats((N, tiles_wide(gates * nO)))
     below = matrix(X)
     pieces = list(_pieces(flat(params), gates, shape, X.shape[1]))
@@ -227,7 +240,7 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
         for d, (_, bx, Wh, bh) in enumerate(own):
             H, *cells = [_repeated(start[i, d], N) for start in starts]
             biases = _biases(gates, bx, bh, nO)
-            _FORWARD[gates].run(N, H, V, *cells, _widened(Wh.T), *steps[d], A, *biases, Y[i], *saved, d)
+            _FORWARD[gates].run(N, H, V, *cells, _widened(Wh.T), sizes, A, *biases, Y[i], *saved, d)
         below = Y[i].reshape(rows, dirs * nO)
     return below, Y, G, *further
 
@@ -239,8 +252,8 @@ def _backward(
     if not len(X):
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
-    steps, rows, X = _steps(size_at_t), len(X), matrix(X)
-    N = int(steps[0].sizes[0])
+    sizes, rows, X = flat(size_at_t.astype(np.int64, copy=False)), len(X), matrix(X)
+    N = int(sizes[0])
     Y, G, *further = [matrix(array) for array in saved]
     starts = tuple(matrix(start) for start in starts)
     d_params, d_starts = floats(params.shape), [floats(shape) for _ in starts]
@@ -257,12 +270,12 @@ def _backward(
         for d in range(dirs):
             Wx, _, Wh, _ = weights[dirs * i + d]
             earlier = [
-                _earlier(states[i], d, steps[0], start[i, d])
+                _earlier(states[i], d, sizes, start[i, d])
                 for states, start in zip((Y, *further), starts, strict=True)
             ]
             dH, carried = zeros((N, tiles_wide(nO))), zeros((N, nO))
             _BACKWARD[gates].run(
-                N, dH, carried, _widened(Wh), *steps[1 - d], above, G[i],
+                N, dH, carried, _widened(Wh), sizes, above, G[i],
                 *[states[i] for states in further], earlier[-1], *[array[d] for array in slopes], dU[d], d,
             )  # fmt: skip
             dWx, dbx, dWh, dbh = gradients[dirs * i + d]
@@ -294,23 +307,10 @@ def _widened(W: Any) -> Any:
     return wide
 
 
-class _Steps(NamedTuple):
-    """The first row of each step, and how many rows it has."""
-
-    firsts: Any
-    sizes: Any
-
-
-def _steps(size_at_t: Any) -> tuple[_Steps, _Steps]:
-    """As the two directions take them. The last ones may have no rows."""
-    forth = _Steps(starts_of(size_at_t)[:-1], flat(size_at_t.astype(np.int64, copy=False)))
-    return forth, _Steps(forth.firsts[::-1].copy(), forth.sizes[::-1].copy())
-
-
-def _earlier(states: Any, d: int, steps: _Steps, start: Any) -> Any:
+def _earlier(states: Any, d: int, sizes: Any, begin: Any) -> Any:
     """The state that each row's step began with."""
-    earlier = floats((len(states), len(start)))
-    _earlier_rows(states, d, *steps, start, earlier)
+    earlier = floats((len(states), len(begin)))
+    _earlier_rows(states, d, sizes, begin, earlier)
     return earlier
 
 

@@ -37,16 +37,19 @@ NARROW = _PANELS == 1  # tiles come back to the rows of B so often that these ha
 
 
 def _tile(most_rows: int, panels: int, *, all_rows: bool, all_columns: bool) -> Callable[..., Any]:
-    """`tiled`, for so many rows and panels of C: all of them are there, or else as many as are said."""
+    """`tiled`, for so many rows from `first` on, and panels of C: all of them are there, or else as many as are
+    said."""
 
     @intrinsic
     def tile(
         context: Any, A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any,
-        rows: Any, columns: Any, inner: Any, add: Any,
+        first: Any, rows: Any, columns: Any, inner: Any, add: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            A, down_A, along_A, B, down_B, across_B, C, down_C, rows, columns, inner, add = args
+            A, down_A, along_A, B, down_B, across_B, C, down_C, first, rows, columns, inner, add = args
             A, B, C = (builder.inttoptr(address, ir.FloatType().as_pointer()) for address in (A, B, C))
+            A, C = (builder.gep(base, [builder.mul(down, first)]) for base, down in ((A, down_A), (C, down_C)))
+            rows = builder.sub(rows, first)
             vectors = Vectors(builder, panels, None if all_columns else columns)
             # A row that is not there is read where the first is, and not stored.
             there = [_true if all_rows else builder.icmp_signed("<", _number(i), rows) for i in range(most_rows)]
@@ -78,7 +81,7 @@ def _tile(most_rows: int, panels: int, *, all_rows: bool, all_columns: bool) -> 
                     vectors.store(values, target)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 11, types.boolean), generate
+        return types.void(*[types.int64] * 12, types.boolean), generate
 
     return tile
 
@@ -180,30 +183,26 @@ def tiles(
     A: Any, down_A: Any, along_A: Any, B: Any, down_B: Any, across_B: Any, C: Any, down_C: Any, rows: Any,
     inner: Any, columns: Any, add: Any,
 ) -> None:  # fmt: skip
-    full = rows // _MANY * _MANY
+    full, panels = rows // _MANY * _MANY, (columns + PANEL - 1) // PANEL
     for k in range(0, larger(inner, 1), _INNER):
-        some = smaller(inner - k, _INNER)
-        for j in range(0, columns, _PANELS * PANEL):
-            a, b, c = A + 4 * along_A * k, B + 4 * (down_B * k + across_B * (j // PANEL)), C + 4 * j
-            left = columns - j
+        some, a, b = smaller(inner - k, _INNER), A + 4 * along_A * k, B + 4 * down_B * k
+        for p in range(0, panels, _PANELS):
+            left, panel, c = columns - PANEL * p, b + 4 * across_B * p, C + 4 * PANEL * p
             if left >= _PANELS * PANEL:
                 for i in range(0, full, _MANY):
                     _whole(
-                        a + 4 * down_A * i, down_A, along_A, b, down_B, across_B, c + 4 * down_C * i, down_C,
-                        _MANY, left, some, add,
+                        a, down_A, along_A, panel, down_B, across_B, c, down_C, i, rows, left, some, add
                     )  # fmt: skip
             else:
-                for last in range(0, left, PANEL):
-                    panel = b + 4 * across_B * (last // PANEL)
+                for q in range(panels - p):
                     for i in range(0, full, _MANY):
                         _last_columns(
-                            a + 4 * down_A * i, down_A, along_A, panel, down_B, across_B,
-                            c + 4 * (down_C * i + last), down_C, _MANY, left - last, some, add,
+                            a, down_A, along_A, panel + 4 * across_B * q, down_B, across_B, c + 4 * PANEL * q,
+                            down_C, i, rows, left - PANEL * q, some, add,
                         )  # fmt: skip
             for i in range(full, rows, FEW):
                 _last_rows(
-                    a + 4 * down_A * i, down_A, along_A, b, down_B, across_B, c + 4 * down_C * i, down_C,
-                    rows - i, left, some, add,
+                    a, down_A, along_A, panel, down_B, across_B, c, down_C, i, rows, left, some, add
                 )  # fmt: skip
         add = True
 

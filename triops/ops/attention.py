@@ -90,9 +90,10 @@ class AttentionOps(LengthOps):
         )
         rows = Q.shape[:2]
         shape = (*rows, V.shape[2])
-        self._shape(op, "dY", dY, shape, "as Y")
-        self._shape(op, "Y", Y, shape, "a row a query, as wide as V")
-        self._shape(op, "logsumexp", logsumexp, rows, "a number for each head of a query")
+        if not dY.shape == Y.shape == shape or logsumexp.shape != rows:
+            self._shape(op, "dY", dY, shape, "as Y")
+            self._shape(op, "Y", Y, shape, "a row a query, as wide as V")
+            self._shape(op, "logsumexp", logsumexp, rows, "a number for each head of a query")
         dQ, dK, dV = self._kernels[op](dY, Q, K, V, Y, logsumexp, lengths, kv_lengths, mask, **settings)
         return dQ, dK, dV
 

@@ -26,7 +26,8 @@ class BagOps(EmbeddingOps, LengthOps):
         """
         op = "embedding_bag"
         self._floats(op, "table", table)
-        self._rank(op, "table", table, 2)
+        if table.ndim != 2:
+            self._rank(op, "table", table, 2)
         self._bags(op, indices, lengths, table.shape[0])
         Y: Floats2d = self._kernels[op](table, indices, lengths, mean=bool(mean))
         return Y
@@ -42,7 +43,8 @@ class BagOps(EmbeddingOps, LengthOps):
         """
         op = "backprop_embedding_bag"
         self._floats(op, "dY", dY)
-        self._rank(op, "dY", dY, 2)
+        if dY.ndim != 2:
+            self._rank(op, "dY", dY, 2)
         if not hasattr(nV, "__index__") or index(nV) < 0:
             raise ArgumentError(f"{op}: nV must be an integer from 0, got {nV!r}")
         self._bags(op, indices, lengths, index(nV))
@@ -56,6 +58,7 @@ class BagOps(EmbeddingOps, LengthOps):
 
     def _bags(self, op: str, indices: Ints2d, lengths: Ints1d, nV: int) -> None:
         self._ints(op, "indices", indices)
-        self._rank(op, "indices", indices, 2)
+        if indices.ndim != 2:
+            self._rank(op, "indices", indices, 2)
         self._lengths(op, lengths, indices.shape[0])
         self._in_range(op, indices, nV)

@@ -38,10 +38,12 @@ class EmbeddingOps(OpsBase):
         """
         self._floats("scatter_add", "table values", table, values)
         self._ints("scatter_add", "indices", indices)
-        self._has_rows("scatter_add", table)
-        self._rank("scatter_add", "indices", indices, 1)
-        expected = (indices.shape[0], *table.shape[1:])
-        self._shape("scatter_add", "values", values, expected, "a row of table for each index")
+        if not table.ndim:
+            self._has_rows("scatter_add", table)
+        if indices.ndim != 1 or values.shape != indices.shape + table.shape[1:]:
+            self._rank("scatter_add", "indices", indices, 1)
+            expected = (indices.shape[0], *table.shape[1:])
+            self._shape("scatter_add", "values", values, expected, "a row of table for each index")
         self._in_range("scatter_add", indices, table.shape[0])
         result: FloatsXd = self._kernels["scatter_add"](table, indices, values)
         return result
@@ -54,8 +56,9 @@ class EmbeddingOps(OpsBase):
         """
         self._floats("gather_add", "table", table)
         self._ints("gather_add", "indices", indices)
-        self._rank("gather_add", "table", table, 2)
-        self._rank("gather_add", "indices", indices, 2)
+        if not table.ndim == indices.ndim == 2:
+            self._rank("gather_add", "table", table, 2)
+            self._rank("gather_add", "indices", indices, 2)
         self._in_range("gather_add", indices, table.shape[0])
         Y: Floats2d = self._kernels["gather_add"](table, indices)
         return Y
@@ -68,10 +71,13 @@ class EmbeddingOps(OpsBase):
         """
         self._floats("backprop_gather_add", "dY", dY)
         self._ints("backprop_gather_add", "indices", indices)
-        self._rank("backprop_gather_add", "dY", dY, 2)
-        self._rank("backprop_gather_add", "indices", indices, 2)
-        expected = (dY.shape[0], indices.shape[1])
-        self._shape("backprop_gather_add", "indices", indices, expected, "a row of indices for each row of dY")
+        if not dY.ndim == indices.ndim == 2 or indices.shape[0] != dY.shape[0]:
+            self._rank("backprop_gather_add", "dY", dY, 2)
+            self._rank("backprop_gather_add", "indices", indices, 2)
+            expected = (dY.shape[0], indices.shape[1])
+            self._shape(
+                "backprop_gather_add", "indices", indices, expected, "a row of indices for each row of dY"
+            )
         if not hasattr(nV, "__index__") or index(nV) < 0:
             raise ArgumentError(f"backprop_gather_add: nV must be an integer from 0, got {nV!r}")
         self._in_range("backprop_gather_add", indices, index(nV))
@@ -99,7 +105,7 @@ class EmbeddingOps(OpsBase):
             raise ShapeError(f"{op}: table must have rows, got shape {tuple(table.shape)}")
 
     def _in_range(self, op: str, indices: IntsXd, nV: int) -> None:
-        if indices.size == 0 or not self.can_look(indices):
+        if indices.size == 0 or not (isinstance(indices, self._owned_types) or self.can_look(indices)):
             return
         lowest, highest, _ = self._extremes(indices)
         if lowest < 0 or highest >= nV:

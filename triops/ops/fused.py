@@ -54,7 +54,8 @@ class FusedOps(LinearOps, ActivationOps):
         op = "backprop_affine_activation"
         self._floats(op, "dY X W saved", dY, X, W, saved)
         self._gradient_of_affine(op, dY, X, W)
-        self._shape(op, "saved", saved, dY.shape, "as dY")
+        if saved.shape != dY.shape:
+            self._shape(op, "saved", saved, dY.shape, "as dY")
         name, numbers = form_of(op, activation, settings)
         dX, dW, db = self._kernels[op](
             dY, X, W, saved, activation=name, settings=numbers, wants_dX=bool(wants_dX)
@@ -69,9 +70,11 @@ class FusedOps(LinearOps, ActivationOps):
         """
         op = "affine_maxout"
         self._floats(op, "X W b", X, W, b)
-        self._rank(op, "X", X, 2)
+        if X.ndim != 2:
+            self._rank(op, "X", X, 2)
         self._pieces(op, X, W)
-        self._shape(op, "b", b, W.shape[:2], "one for each row of W")
+        if b.shape != W.shape[:2]:
+            self._shape(op, "b", b, W.shape[:2], "one for each row of W")
         Y, which = self._kernels[op](X, W, b)
         return Y, which
 
@@ -87,19 +90,21 @@ class FusedOps(LinearOps, ActivationOps):
         op = "backprop_affine_maxout"
         self._floats(op, "dY X W", dY, X, W)
         self._ints(op, "which", which)
-        self._rank(op, "dY", dY, 2)
-        self._rank(op, "X", X, 2)
-        if dY.shape[0] != X.shape[0]:
+        if not dY.ndim == X.ndim == 2 or dY.shape[0] != X.shape[0]:
+            self._rank(op, "dY", dY, 2)
+            self._rank(op, "X", X, 2)
             self._shape(op, "X", X, (dY.shape[0], X.shape[1]), "a row for each of dY")
         self._pieces(op, X, W)
-        self._shape(op, "which", which, dY.shape, "as dY")
+        if which.shape != dY.shape:
+            self._shape(op, "which", which, dY.shape, "as dY")
         if dY.shape[1] != W.shape[0]:
             self._shape(op, "W", W, (dY.shape[1], *W.shape[1:]), "one for each column of dY")
         dX, dW, db = self._kernels[op](dY, X, W, which, wants_dX=bool(wants_dX))
         return dX, dW, db
 
     def _pieces(self, op: str, X: Floats2d, W: Floats3d) -> None:
-        self._rank(op, "W", W, 3)
+        if W.ndim != 3:
+            self._rank(op, "W", W, 3)
         if W.shape[2] != X.shape[1]:
             self._shape(op, "W", W, (*W.shape[:2], X.shape[1]), "a column for each of X")
         if W.shape[1] < 1:

@@ -18,7 +18,7 @@ class LengthOps(OpsBase):
         """Check integers from `least` on that add up to `rows`, and return the largest: their values only where
         no device has to wait, else None."""
         if isinstance(lengths, self._owned_types) and lengths.dtype.kind in "iu" and lengths.ndim == 1:
-            lowest, highest, total = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
+            lowest, highest, total = self._extremes(lengths) if len(lengths) else (least, 0, 0)
             if lowest >= least and total == rows:
                 return highest
         return self._check_lengths(op, lengths, rows, least, argument)
@@ -43,18 +43,24 @@ class LengthOps(OpsBase):
         """The number of rows, from the lengths where it is not given."""
         if rows is None:
             self._ints(op, "lengths", lengths)
-            self._rank(op, "lengths", lengths, 1)
-            self._known(op, "lengths", lengths)
-            rows = max(0, self._extremes(lengths)[2]) if lengths.shape[0] else 0
+            if lengths.ndim != 1:
+                self._rank(op, "lengths", lengths, 1)
+            if not isinstance(lengths, self._owned_types):
+                self._known(op, "lengths", lengths)
+            lowest, _, rows = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
+            if lowest >= least:
+                return rows
+            rows = max(0, rows)
         self._lengths(op, lengths, rows, least=least)
         return rows
 
     def _rows_at(self, op: str, argument: str, places: Ints1d, rows: int | None, *, after: int) -> int:
         """The number of rows, where the last of `places` that grow is `after` rows before their end."""
         if rows is None:
-            self._known(op, argument, places)
+            if not isinstance(places, self._owned_types):
+                self._known(op, argument, places)
             rows = int(self.backend.to_numpy(places)[-1]) + after if places.shape[0] else 0
-        if self.can_look(places) and places.shape[0]:
+        if places.shape[0] and self.can_look(places):
             lowest, highest, _ = self._extremes(places)
             if lowest < 0 or (places.shape[0] > 1 and self.backend.rises(places)[0] <= 0):
                 values = self.backend.to_numpy(places)[:10].tolist()

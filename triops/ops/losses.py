@@ -36,9 +36,10 @@ class LossOps(OpsBase):
         """
         op = "label_cross_entropy"
         self._floats(op, "Y", Y)
-        self._rank(op, "Y", Y, 2)
         self._ints(op, "labels", labels)
-        self._shape(op, "labels", labels, (Y.shape[0],), "one for each row of Y")
+        if Y.ndim != 2 or labels.shape != Y.shape[:1]:
+            self._rank(op, "Y", Y, 2)
+            self._shape(op, "labels", labels, (Y.shape[0],), "one for each row of Y")
         if labels.shape[0] and self.can_look(labels):
             lowest, highest, _ = self._extremes(labels)
             if lowest < 0 or highest >= Y.shape[1]:

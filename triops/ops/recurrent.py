@@ -154,7 +154,8 @@ class RecurrentOps(LengthOps):
     ) -> int:
         self._floats(op, "params H0 C0 X", params, H0, C0, X)
         count = self._network(op, 4, params, H0, X, sizes, N)
-        self._shape(op, "C0", C0, H0.shape, "as H0")
+        if C0.shape != H0.shape:
+            self._shape(op, "C0", C0, H0.shape, "as H0")
         return count
 
     def _gru(self, op: str, params: Floats1d, H0: Floats3d, X: Floats2d, sizes: Ints1d, N: int | None) -> int:
@@ -182,7 +183,8 @@ class RecurrentOps(LengthOps):
 
     def _sequences_of(self, op: str, sizes: Ints1d, rows: int, N: int | None) -> int:
         self._ints(op, "size_at_t", sizes)
-        self._rank(op, "size_at_t", sizes, 1)
+        if sizes.ndim != 1:
+            self._rank(op, "size_at_t", sizes, 1)
         if self.backend.is_traced(sizes) and N is None:
             raise ArgumentError(
                 f"{op}: sequences must be given while compiling, since the values of size_at_t are not known: "

@@ -136,14 +136,16 @@ class ReductionOps(LengthOps):
 
     def _sequences(self, op: str, X: Floats2d, lengths: Ints1d, *, least: int = 0) -> None:
         self._floats(op, "X", X)
-        self._rank(op, "X", X, 2)
+        if X.ndim != 2:
+            self._rank(op, "X", X, 2)
         self._lengths(op, lengths, X.shape[0], least=least)
 
     def _gradient(
         self, op: str, argument: str, d_reduced: Floats2d, lengths: Ints1d, rows: int | None, *, least: int = 0
     ) -> int:
         self._floats(op, argument, d_reduced)
-        self._rank(op, argument, d_reduced, 2)
+        if d_reduced.ndim != 2:
+            self._rank(op, argument, d_reduced, 2)
         rows = self._rows_of(op, lengths, rows, least=least)
         if d_reduced.shape[0] != lengths.shape[0]:
             raise ShapeError(

@@ -47,7 +47,8 @@ class SoftmaxOps(LengthOps):
         sequence give 0. Unlike Thinc, which takes whatever is beyond ±20 for ±20.
         """
         self._floats("softmax_sequences", "Xs", Xs)
-        self._rank("softmax_sequences", "Xs", Xs, 2)
+        if Xs.ndim != 2:
+            self._rank("softmax_sequences", "Xs", Xs, 2)
         self._lengths("softmax_sequences", lengths, Xs.shape[0])
         Y: Floats2d = self._kernels["softmax_sequences"](Xs, lengths)
         return Y
@@ -59,8 +60,9 @@ class SoftmaxOps(LengthOps):
         """
         op = "backprop_softmax_sequences"
         self._floats(op, "dY Y", dY, Y)
-        self._rank(op, "dY", dY, 2)
-        self._shape(op, "Y", Y, dY.shape, "as dY")
+        if dY.ndim != 2 or Y.shape != dY.shape:
+            self._rank(op, "dY", dY, 2)
+            self._shape(op, "Y", Y, dY.shape, "as dY")
         self._lengths(op, lengths, dY.shape[0])
         dX: Floats2d = self._kernels[op](dY, Y, lengths)
         return dX

@@ -136,13 +136,14 @@ class UpdateOps(OpsBase):
         gradient: any shape. threshold: above 0. Returns: as gradient.
         """
         self._same("clip_gradient", "gradient", gradient)
-        self._check_threshold("clip_gradient", threshold)
+        if not threshold > 0:
+            self._check_threshold("clip_gradient", threshold)
         if isinstance(gradient, list):
             together: Weights = self._shortened(
                 gradient, threshold, lambda filled: self._each("clip_gradient", (filled,), float(threshold))
             )
             return together
-        if gradient.size == 0 or threshold == math.inf:
+        if threshold == math.inf or not gradient.size:
             return gradient
         clipped: Weights = self._kernels["clip_gradient"](gradient, float(threshold))
         return clipped
@@ -211,7 +212,7 @@ class UpdateOps(OpsBase):
         if not isinstance(first, owned) or first.dtype.kind != "f":
             return False
         dtype, shape = first.dtype, first.shape
-        for array in arrays:
+        for array in arrays[1:]:
             if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
                 return False
         return True

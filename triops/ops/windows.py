@@ -41,7 +41,8 @@ class WindowOps(LengthOps):
 
     def _window(self, op: str, argument: str, rows: Floats2d, nW: int, lengths: Ints1d | None) -> None:
         self._floats(op, argument, rows)
-        self._rank(op, argument, rows, 2)
+        if rows.ndim != 2:
+            self._rank(op, argument, rows, 2)
         if nW < 0:
             raise ArgumentError(f"{op}: nW must be 0 or more, got {nW}")
         if lengths is not None:

@@ -116,9 +116,10 @@ def _by_dtype(compiled: Callable[..., Any], general: Callable[..., Any]) -> Call
 
     head, given = head_and_call(compiled)
     first = head.split(",")[0]
+    array = f"{first}[0]" if first == "gradients" else first
     return written(
         f"def call({head}):\n"
-        f"    if ({first}[0] if type({first}) is list else {first}).dtype in dtypes:\n"
+        f"    if {array}.dtype in dtypes:\n"
         f"        result = compiled({given})\n"
         f"        if result is not NotImplemented:\n"
         f"            return result\n"

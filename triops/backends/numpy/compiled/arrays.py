@@ -7,31 +7,34 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["added", "flat", "floats", "matrix", "rows", "spread", "sums", "zeros"]
+__all__ = ["FLOAT", "added", "flat", "floats", "matrix", "rows", "spread", "sums", "zeros"]
 
 _LINE = 16  # float32 in a cache line
-_FLOAT = np.dtype(np.float32)  # NumPy looks one up for each array that is asked for by a type
+FLOAT = np.dtype(np.float32)  # NumPy looks one up for each array that is asked for by a type
+_empty = np.empty
 
 
 def floats(shape: Any) -> Any:
     """A new array, with whatever the memory held."""
-    return np.empty(shape, _FLOAT)
+    return _empty(shape, FLOAT)
 
 
 def zeros(shape: Any) -> Any:
     """A new array of zeros."""
-    return np.zeros(shape, _FLOAT)
+    return np.zeros(shape, FLOAT)
 
 
 def flat(array: Any) -> Any:
     """All entries in one dimension; a view where the memory allows it."""
-    return (array if array.flags.carray else _behaved(array)).ravel()
+    if array.flags.carray:
+        return array if array.ndim == 1 else array.ravel()
+    return _behaved(array).ravel()
 
 
 def rows(array: Any) -> Any:
     """All but the last dimension as one."""
     behaved = array if array.flags.carray else _behaved(array)
-    return behaved if behaved.ndim == 2 else behaved.reshape(-1, array.shape[-1])
+    return behaved if array.ndim == 2 else behaved.reshape(-1, array.shape[-1])
 
 
 def matrix(array: Any) -> Any:
@@ -57,7 +60,7 @@ def sums(slices: int, *shape: int) -> Any:
     """Zeros for each slice to add to, wider than asked for: threads that write to one cache line, even to other
     entries of it, wait for each other at every write."""
     if slices == 1:
-        return np.zeros((1, *shape), _FLOAT)
+        return zeros((1, *shape))
     *outer, width = shape
     return zeros((slices, *outer, -(-width // _LINE) * _LINE + _LINE))
 

@@ -58,12 +58,27 @@ class Kernel:
         self._fastmath, self._threshold = fastmath, threshold
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
         self._undriven = CALLS_WITHOUT_THREADS
-        self._alone: Callable[..., None] = self._begin
+        self.run: Callable[..., None] = self._begin
+        """run(work, *args, slices=None, size=None): do `work` units, in exactly `slices` slices where each has a
+        place of its own in an argument. size: what to compare with the threshold, where units are not of one
+        size."""
 
-    # A method, since Python takes twice as long to call an object as to call a method of it.
-    def run(self, work: int, *args: Any, slices: int | None = None, size: int | None = None) -> None:
-        """Do `work` units, in exactly `slices` slices where each has a place of its own in an argument. size:
-        what to compare with the threshold, where units are not of one size."""
+    def _begin(self, work: int, *args: Any, **settings: int | None) -> None:
+        """The first time. From now on `run` is a function of so many arguments, which takes no time to find and
+        calls the loop at once where there is little to do."""
+        given = ", ".join(self._parameters[: len(args)])
+        passed = ", ".join((given, *map(str, self._first)))
+        self.run = written(
+            f"def run(work, {given}, slices=None, size=None):\n"
+            f"    if (work if size is None else size) < {self._threshold} and (slices is None or slices == 1):\n"
+            f"        whole({passed})\n"
+            f"    else:\n"
+            f"        several(work, slices, size, {given})\n",
+            {"whole": self._whole, "several": self._several},
+        )
+        self.run(work, *args, **settings)
+
+    def _several(self, work: int, slices: int | None, size: int | None, *args: Any) -> None:
         if (work if size is None else size) >= self._threshold and (threads := get_num_threads()) > 1:
             slices = slices or _SLICES_A_THREAD * threads
             if self._is_ready():
@@ -71,17 +86,9 @@ class Kernel:
             else:
                 self._in_turn(work, slices, args)
         elif slices is None or slices == 1:
-            self._alone(*args)
+            self._whole(*args, *self._first)
         else:
             self.in_slices(0, work, slices, *args)
-
-    def _begin(self, *args: Any) -> None:
-        """One slice, for the first time: from now on it is an attribute that takes no time to find."""
-        given = self._parameters[: len(args)]
-        passed = ", ".join((*given, *map(str, self._first)))
-        source = f"def alone({', '.join(given)}):\n    whole({passed})\n"
-        self._alone = written(source, {"whole": self._whole}) if self._first else self._whole
-        self._alone(*args)
 
     def in_slices(self, helpers: int, work: int, slices: int, *args: Any) -> None:
         """Slice after slice, with so many threads to help."""

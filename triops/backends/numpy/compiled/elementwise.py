@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, floats
+from triops.backends.numpy.compiled.arrays import FLOAT, flat
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.counts import larger, smaller
 from triops.backends.numpy.compiled.jit import inlined, within
@@ -249,13 +249,15 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=threshold)
 
     head = ", ".join((*form.arrays, *(("*", *form.settings) if form.settings else ())))
-    given = ", ".join((*(f"flat({array})" for array in form.arrays), "out.ravel()", *form.settings))
+    # `flat` and `floats`, without a call of a function.
+    flat_ones = [f"{array}.ravel() if {array}.flags.carray else flat({array})" for array in form.arrays]
+    given = ", ".join((*flat_ones, "out.ravel()", *form.settings))
     return written(
         f"def call({head}):\n"
-        f"    out = floats({form.arrays[0]}.shape)\n"
+        f"    out = empty({form.arrays[0]}.shape, float32)\n"
         f"    kernel.run(out.size, {given})\n"
         f"    return out\n",
-        {"kernel": kernel, "flat": flat, "floats": floats},
+        {"kernel": kernel, "flat": flat, "empty": np.empty, "float32": FLOAT},
     )
 
 

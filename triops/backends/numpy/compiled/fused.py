@@ -13,6 +13,7 @@ from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, s
 from triops.backends.numpy.compiled.blocks import THRESHOLD, block_kernel, in_blocks, reads_as_it_lies
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
+from triops.backends.numpy.compiled.integers import PLACE_IN_32_BITS
 from triops.backends.numpy.compiled.maxout import LONGEST
 from triops.backends.numpy.compiled.products import multiply, slices_of, times
 from triops.backends.numpy.compiled.scalar import I, kept
@@ -123,7 +124,7 @@ def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any,
     Y = floats(Z.shape) if keeps_input else Z
     in_blocks(
         _forward(activation, keeps_input), matrix(X), matrix(W), flat(b), Z, Y,
-        *[number for _, number in settings], columns=len(W),
+        *_numbers(settings), columns=len(W),
     )  # fmt: skip
     return Y, Z
 
@@ -138,7 +139,7 @@ def backprop_affine_activation(
     slices = slices_of(len(X))
     db = sums(slices, dY.shape[1])
     _backward(activation, fused).run(
-        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *[number for _, number in settings],
+        len(X), matrix(W), matrix(dY), matrix(saved), dZ, dX, db, *_numbers(settings),
         slices=slices, size=len(X) * W.size,
     )  # fmt: skip
     if wants_dX and not fused:
@@ -150,7 +151,7 @@ def affine_maxout(X: Any, W: Any, b: Any) -> Any:
     nO, P, nI = W.shape
     if P > LONGEST or not (X.size and b.size):
         return NotImplemented
-    best, which = floats((len(X), nO)), np.empty((len(X), nO), np.int32)
+    best, which = floats((len(X), nO)), np.empty((len(X), nO), PLACE_IN_32_BITS)
     in_blocks(
         _maxout_forward(P), matrix(X), matrix(W.reshape(nO * P, nI)), flat(b), best, which,
         columns=nO * P, unit=P,
@@ -166,7 +167,7 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
     dZ, dX = floats((len(dY), nO * P)), _like(X, fused)
     slices = slices_of(len(X))
     db = sums(slices, P, nO)
-    winners = matrix(which.astype(np.int32, copy=False))
+    winners = matrix(which if which.dtype is PLACE_IN_32_BITS else which.astype(PLACE_IN_32_BITS))
     W = matrix(W.reshape(nO * P, nI))
     _maxout_backward(P, fused).run(
         len(dY), W, matrix(dY), winners, dZ, dX, db, slices=slices, size=len(X) * W.size
@@ -174,7 +175,11 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
     if wants_dX and not fused:
         dX = multiply(dZ, False, W, False)
     dW = multiply(dZ, True, X, False).reshape(nO, P, nI)
-    return dX if wants_dX else None, dW, np.ascontiguousarray(added(db, nO).T)
+    return dX if wants_dX else None, dW, added(db, nO).T.copy()
+
+
+def _numbers(settings: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
+    return tuple(number for _, number in settings) if settings else ()
 
 
 def _like(X: Any, wanted: bool) -> Any:

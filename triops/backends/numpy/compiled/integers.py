@@ -10,11 +10,32 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat
 from triops.backends.numpy.compiled.build import on_one_thread
 from triops.backends.numpy.compiled.counts import larger, smaller
+from triops.backends.numpy.compiled.jit import called
 
-__all__ = ["PLACE_IN_32_BITS", "bounds_of", "extremes", "lasts_of", "plain", "rises", "starts_of"]
+__all__ = [
+    "PLACE_IN_32_BITS",
+    "bounds_of",
+    "extremes",
+    "lasts_of",
+    "plain",
+    "rises",
+    "rows_before",
+    "starts_of",
+    "wide",
+]
 
 _DTYPES = frozenset(map(np.dtype, ("int32", "int64", "uint32")))
+_empty = np.empty
 _PLACE, PLACE_IN_32_BITS = np.dtype(np.int64), np.dtype(np.int32)
+
+
+@called
+def rows_before(lengths: Any, n: int) -> int:
+    """The first row of sequence n."""
+    total = 0
+    for i in range(n):
+        total += lengths[i]
+    return total
 
 
 def lowest_highest_sum(integers: Any) -> Any:
@@ -67,7 +88,8 @@ _rises = on_one_thread(lowest_highest_rise, globals())
 def extremes(integers: Any) -> tuple[int, int, int]:
     """The lowest, the highest and the sum of at least one integer."""
     if integers.dtype in _DTYPES:
-        found: tuple[int, int, int] = _extremes(flat(integers))
+        lies_in_one = integers.ndim == 1 and integers.flags.carray
+        found: tuple[int, int, int] = _extremes(integers if lies_in_one else flat(integers))
         return found
     return int(integers.min()), int(integers.max()), int(integers.sum())
 
@@ -83,9 +105,14 @@ def plain(integers: Any) -> Any:
     return flat(integers if integers.dtype in _DTYPES else integers.astype(_PLACE))
 
 
+def wide(integers: Any) -> Any:
+    """The same in one dimension, and of one width, so that kernels are not compiled for each."""
+    return flat(integers if integers.dtype is _PLACE else integers.astype(_PLACE))
+
+
 def starts_of(lengths: Any, dtype: Any = _PLACE, each: int = 1) -> Any:
     """The first row of each sequence, and the number of all rows; or the same of entries, `each` a row."""
-    starts = np.empty(len(lengths) + 1, dtype)
+    starts = _empty(len(lengths) + 1, dtype)
     _running_sums(plain(lengths), each, starts)
     return starts
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums, zeros
 from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
@@ -106,7 +104,7 @@ def multiply(A: Any, turn_A: bool, B: Any, turn_B: bool) -> Any:
     terms, rows = A.shape if turn_A else A.shape[::-1]
     columns = B.shape[not turn_B]
     if not pays(rows, columns, terms, turn_B):
-        return np.matmul(A.T if turn_A else A, B.T if turn_B else B)
+        return (A.T if turn_A else A).dot(B.T if turn_B else B)  # the BLAS that matmul calls, and less before
     A, turn_A = _lying(A, turn_A)
     B, turn_B = _lying(B, turn_B)
     C = floats((rows, columns))
@@ -129,7 +127,7 @@ def gemm(X: Any, Y: Any, *, trans1: bool, trans2: bool) -> Any:
 def affine(X: Any, W: Any, b: Any) -> Any:
     nO, nI = W.shape
     if not pays(len(X), nO, nI, turn_B=True):
-        Y = np.matmul(X, W.T)
+        Y = X.dot(W.T)
         _add_to_rows(flat(b), Y)
         return Y
     Y = floats((len(X), nO))
@@ -143,7 +141,7 @@ def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
         return None, dW, column_sums(dY)
     nO, nI = W.shape
     if not pays(len(X), nI, nO, turn_B=False):
-        return np.matmul(dY, W), dW, column_sums(dY)
+        return dY.dot(W), dW, column_sums(dY)
     if not reads_as_it_lies(nO, nI):
         return multiply(dY, False, W, False), dW, column_sums(dY)
     dY, slices = matrix(dY), slices_of(len(X))

@@ -18,6 +18,7 @@ import numpy as np
 from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.counts import larger, smaller
+from triops.backends.numpy.compiled.integers import wide
 from triops.backends.numpy.compiled.places import at, get, put
 from triops.backends.numpy.compiled.products import column_sums, multiply
 from triops.backends.numpy.compiled.scalar import F, sigmoid, tanh
@@ -222,7 +223,7 @@ def _forward(gates: int, params: Any, starts: tuple[Any, ...], X: Any, size_at_t
     if not len(X):
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
-    sizes, rows = flat(size_at_t.astype(np.int64, copy=False)), len(X)
+    sizes, rows = wide(size_at_t), len(X)
     layers = depth if keep else 1
     Y = floats((depth, rows, dirs, nO))
     G = floats((layers, rows, dirs, 4, nO))
@@ -252,7 +253,7 @@ def _backward(
     if not len(X):
         return NotImplemented
     shape = depth, dirs, nO = starts[0].shape
-    sizes, rows, X = flat(size_at_t.astype(np.int64, copy=False)), len(X), matrix(X)
+    sizes, rows, X = wide(size_at_t), len(X), matrix(X)
     N = int(sizes[0])
     Y, G, *further = [matrix(array) for array in saved]
     starts = tuple(matrix(start) for start in starts)

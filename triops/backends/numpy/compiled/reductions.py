@@ -9,7 +9,15 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.integers import PLACE_IN_32_BITS, bounds_of, lasts_of, plain, starts_of
+from triops.backends.numpy.compiled.integers import (
+    PLACE_IN_32_BITS,
+    bounds_of,
+    lasts_of,
+    plain,
+    rows_before,
+    starts_of,
+    wide,
+)
 from triops.backends.numpy.compiled.scalar import F, I
 
 __all__ = ["REDUCTIONS"]
@@ -18,9 +26,10 @@ _SEQUENCES = 32  # sequences from which a second thread pays
 _ROWS = 256  # rows from which a second thread pays
 
 
-def sum_sequences(X: Any, starts: Any, Y: Any, mean: Any, start: int) -> None:
+def sum_sequences(X: Any, lengths: Any, Y: Any, mean: Any, start: int) -> None:
+    end = rows_before(lengths, start)
     for n in range(Y.shape[0]):
-        first, end = starts[start + n], starts[start + n + 1]
+        first, end = end, end + lengths[start + n]
         for j in range(Y.shape[1]):
             Y[n, j] = F(0)
         # Eight rows at a time: Y is read once for them, and a sum of short sums keeps more digits.
@@ -40,9 +49,10 @@ def sum_sequences(X: Any, starts: Any, Y: Any, mean: Any, start: int) -> None:
                 Y[n, j] /= count
 
 
-def max_sequences(X: Any, starts: Any, Y: Any, which: Any, start: int) -> None:
+def max_sequences(X: Any, lengths: Any, Y: Any, which: Any, start: int) -> None:
+    end = rows_before(lengths, start)
     for n in range(Y.shape[0]):
-        first, end = starts[start + n], starts[start + n + 1]
+        first, end = end, end + lengths[start + n]
         for j in range(Y.shape[1]):
             Y[n, j] = X[first, j]
             which[n, j] = I(0)
@@ -55,9 +65,10 @@ def max_sequences(X: Any, starts: Any, Y: Any, which: Any, start: int) -> None:
                 which[n, j] = here if better else which[n, j]
 
 
-def spread_sequences(d_reduced: Any, starts: Any, dX: Any, mean: Any, start: int) -> None:
+def spread_sequences(d_reduced: Any, lengths: Any, dX: Any, mean: Any, start: int) -> None:
+    end = rows_before(lengths, start)
     for n in range(d_reduced.shape[0]):
-        first, end = starts[start + n], starts[start + n + 1]
+        first, end = end, end + lengths[start + n]
         share = F(1) / F(end - first) if mean else F(1)
         for t in range(first, end):
             for j in range(dX.shape[1]):
@@ -71,9 +82,10 @@ def place_rows(d_rows: Any, places: Any, dX: Any) -> None:
             dX[t, j] = d_rows[i, j]
 
 
-def backprop_max_sequences(d_maxes: Any, which: Any, starts: Any, dX: Any, start: int) -> None:
+def backprop_max_sequences(d_maxes: Any, which: Any, lengths: Any, dX: Any, start: int) -> None:
+    end = rows_before(lengths, start)
     for n in range(d_maxes.shape[0]):
-        first, end = starts[start + n], starts[start + n + 1]
+        first, end = end, end + lengths[start + n]
         for t in range(first, end):
             for j in range(dX.shape[1]):
                 dX[t, j] = F(0)
@@ -132,9 +144,9 @@ def reduce_mean(X: Any, lengths: Any) -> Any:
 
 def reduce_max(X: Any, lengths: Any) -> tuple[Any, Any]:
     shape = (len(lengths), X.shape[1])
-    Y, which = floats(shape), np.empty(shape, np.int32)
+    Y, which = floats(shape), np.empty(shape, PLACE_IN_32_BITS)
     if Y.size:
-        _max.run(len(Y), matrix(X), starts_of(lengths), Y, which)
+        _max.run(len(Y), matrix(X), wide(lengths), Y, which)
     return Y, which
 
 
@@ -167,8 +179,8 @@ def backprop_reduce_last(d_lasts: Any, lasts: Any, *, rows: int) -> Any:
 def backprop_reduce_max(d_maxes: Any, which: Any, lengths: Any, *, rows: int) -> Any:
     dX = floats((rows, d_maxes.shape[1]))
     if dX.size:
-        winners = matrix(which.astype(np.int32, copy=False))
-        _backprop_max.run(len(d_maxes), matrix(d_maxes), winners, starts_of(lengths), dX)
+        winners = matrix(which if which.dtype is PLACE_IN_32_BITS else which.astype(PLACE_IN_32_BITS))
+        _backprop_max.run(len(d_maxes), matrix(d_maxes), winners, wide(lengths), dX)
     return dX
 
 
@@ -190,14 +202,14 @@ def backprop_seq2col(dY: Any, lengths: Any, *, nW: int) -> Any:
 def _summed(X: Any, lengths: Any, *, mean: bool) -> Any:
     Y = floats((len(lengths), X.shape[1]))
     if Y.size:
-        _sum.run(len(Y), matrix(X), starts_of(lengths), Y, mean)
+        _sum.run(len(Y), matrix(X), wide(lengths), Y, mean)
     return Y
 
 
 def _shared(d_reduced: Any, lengths: Any, rows: int, *, mean: bool) -> Any:
     dX = floats((rows, d_reduced.shape[1]))
     if dX.size:
-        _spread.run(len(d_reduced), matrix(d_reduced), starts_of(lengths), dX, mean)
+        _spread.run(len(d_reduced), matrix(d_reduced), wide(lengths), dX, mean)
     return dX
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats, matrix, zeros
 from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.integers import starts_of
+from triops.backends.numpy.compiled.integers import starts_of, wide
 from triops.backends.numpy.compiled.row_sums import sum_rows
 from triops.backends.threads import get_num_threads
 
@@ -103,22 +103,21 @@ _sum_bags_by_row = Kernel(sum_bags_by_row, globals(), {}, threshold=_THRESHOLD)
 def gather(table: Any, indices: Any) -> Any:
     if indices.size < _THRESHOLD and table.flags.c_contiguous:
         return table.take(indices, axis=0)
-    rows, places = _matrix(table), flat(_wide(indices))
+    rows, places = _matrix(table), wide(indices)
     out = floats((*indices.shape, *table.shape[1:]))
     _gather.run(len(places), rows, places, out.reshape(len(places), rows.shape[1]))
     return out
 
 
 def scatter_add(table: Any, indices: Any, values: Any) -> Any:
-    out = floats(table.shape)
     if len(values) < _THRESHOLD:
-        out[...] = table
+        out = np.array(table, order="C")
     else:  # by the threads that then add to it: else it would only move from one core's cache to another's
+        out = floats(table.shape)
         _copy.run(out.size, flat(table), out.ravel())
-    rows = out.reshape(len(out), -1) if out.size else out
     if values.size:
         owners = _owners(len(values))
-        _scatter.run(len(values), rows, flat(_wide(indices)), _matrix(values), owners - 1, slices=owners)
+        _scatter.run(len(values), _matrix(out), wide(indices), _matrix(values), owners - 1, slices=owners)
     return out
 
 
@@ -156,7 +155,7 @@ def _shares(lengths: Any) -> Any:
 def _sums_of_bags(table: Any, indices: Any, bounds: Any) -> Any:
     out = floats((len(bounds) - 1, table.shape[1]))
     if out.size:
-        _sum_bags.run(len(out), matrix(table), flat(_wide(indices)), bounds, out, size=len(indices))
+        _sum_bags.run(len(out), matrix(table), wide(indices), bounds, out, size=len(indices))
     return out
 
 
@@ -167,13 +166,8 @@ def _by_row(dY: Any, indices: Any, bounds: Any, nV: int) -> Any:
         owners = _owners(len(indices))
         shift = owners.bit_length() - 1
         kernel = _sum_bags_by_row if indices.size >= _OFTEN * nV else _scatter_bags
-        kernel.run(len(indices), matrix(dY), flat(_wide(indices)), bounds, dE, shift, slices=owners)
+        kernel.run(len(indices), matrix(dY), wide(indices), bounds, dE, shift, slices=owners)
     return dE
-
-
-def _wide(indices: Any) -> Any:
-    """Indices of any width as one, so that kernels are not compiled for each."""
-    return indices if indices.dtype is _INDEX else indices.astype(_INDEX)
 
 
 def _owners(rows: int) -> int:

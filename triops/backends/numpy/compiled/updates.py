@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats
-from triops.backends.numpy.compiled.build import Kernel
-from triops.backends.numpy.compiled.jit import FAST, FASTER
+from triops.backends.numpy.compiled.build import Kernel, on_one_thread
+from triops.backends.numpy.compiled.jit import summed
 from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["UPDATES"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
+_SUMMED = 4096  # entries of a slice whose squares are added up
 
 
 def sgd_step(W: Any, dW: Any, out: Any, learn_rate: Any, keep: Any) -> None:
@@ -65,22 +66,37 @@ def average_step(ema: Any, W: Any, out: Any, rest: Any) -> None:
         out[i] = ema[i] + rest * (W[i] - ema[i])
 
 
+@summed
+def square_sum(X: Any) -> float:
+    total = 0.0  # float64 holds the square of any float32
+    for i in range(X.size):
+        x = np.float64(X[i])
+        total += x * x
+    return total
+
+
+def square_sums(X: Any, sums: Any, part: int) -> None:
+    sums[part] = square_sum(X)
+
+
 def scale_array(X: Any, out: Any, scale: Any) -> None:
     for i in range(out.size):
         out[i] = X[i] * scale
 
 
-def square_sums(X: Any, sums: Any, part: int) -> None:
-    # float64 holds the square of any float32.
-    total = 0.0
-    for i in range(X.size):
-        x = np.float64(X[i])
-        total += x * x
-    sums[part] = total
+def clip_entries(X: Any, out: Any, threshold: float) -> bool:
+    # Returns whether they were too long.
+    norm = math.sqrt(square_sum(X))
+    if norm <= threshold:
+        return False
+    scale = F(threshold / norm)
+    for i in range(out.size):
+        out[i] = X[i] * scale
+    return True
 
 
-def _kernel(function: Callable[..., None], *sliced: str, fastmath: frozenset[str] = FAST) -> Kernel:
-    return Kernel(function, globals(), dict.fromkeys(sliced, 1), fastmath=fastmath, threshold=_THRESHOLD)
+def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
+    return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_THRESHOLD)
 
 
 _sgd = _kernel(sgd_step, "W", "dW", "out")
@@ -89,7 +105,8 @@ _adam = _kernel(adam_step, "W", "dW", "mom1", "mom2", "out")
 _radam = _kernel(radam_step, "W", "dW", "mom1", "mom2", "out")
 _average = _kernel(average_step, "ema", "W", "out")
 _scale = _kernel(scale_array, "X", "out")
-_square_sums = _kernel(square_sums, "X", fastmath=FASTER)
+_square_sums = _kernel(square_sums, "X")
+_clip_entries = on_one_thread(clip_entries, globals())
 
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
@@ -140,6 +157,9 @@ def update_averages(ema: Any, weights: Any, rest: float) -> Any:
 
 
 def clip_gradient(gradient: Any, threshold: float) -> Any:
+    if gradient.size < 2 * _SUMMED:
+        out = floats(gradient.shape)
+        return out if _clip_entries(flat(gradient), out.ravel(), threshold) else gradient
     norm = math.sqrt(_square_sum(flat(gradient)))
     return gradient if norm <= threshold else _scaled(gradient, threshold / norm)
 
@@ -150,7 +170,7 @@ def clip_global_norm(gradients: list[Any], threshold: float) -> list[Any]:
 
 
 def _square_sum(entries: Any) -> float:
-    sums = np.empty(max(1, min(64, entries.size // 4096)), np.float64)
+    sums = np.empty(max(1, min(64, entries.size // _SUMMED)), np.float64)
     _square_sums.run(entries.size, entries, sums, slices=sums.size)
     return sums.item() if sums.size == 1 else float(sums.sum())
 

@@ -91,16 +91,16 @@ class OpsBase:
 
     def _floats(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all are floating arrays of these ops with one dtype. names: of the arguments, for errors."""
-        dtype, owned = None, self._owned_types
-        for array in arrays:
-            if isinstance(array, owned):
-                if array.dtype is dtype:
-                    continue
-                if dtype is None and array.dtype.kind == "f":
-                    dtype = array.dtype
-                    continue
-            self._check_floats(op, names.split(), arrays)
-            return
+        first, owned = arrays[0] if arrays else None, self._owned_types
+        if isinstance(first, owned) and (dtype := first.dtype).kind == "f":
+            if len(arrays) == 1:
+                return
+            for array in arrays:
+                if not isinstance(array, owned) or array.dtype is not dtype:
+                    break
+            else:
+                return
+        self._check_floats(op, names.split(), arrays)
 
     def _check_floats(self, op: str, names: list[str], arrays: tuple[Any, ...]) -> None:
         """The same, where it is not seen at once."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import flat, floats, matrix
+from triops.backends.numpy.compiled.arrays import floats, matrix
 from triops.backends.numpy.compiled.build import Kernel
+from triops.backends.numpy.compiled.integers import wide
 from triops.backends.numpy.compiled.scalar import F
 
 __all__ = ["LOSSES"]
@@ -34,7 +35,7 @@ _label = Kernel(
 
 def label_cross_entropy(Y: Any, labels: Any, scale: float) -> tuple[Any, Any]:
     losses, dX = floats(len(Y)), floats(Y.shape)
-    _label.run(len(Y), matrix(Y), flat(labels.astype(np.int64, copy=False)), losses, dX, scale, size=Y.size)
+    _label.run(len(Y), matrix(Y), wide(labels), losses, dX, scale, size=Y.size)
     return losses, dX
 
 

@@ -56,19 +56,20 @@ class LengthOps(OpsBase):
 
     def _rows_at(self, op: str, argument: str, places: Ints1d, rows: int | None, *, after: int) -> int:
         """The number of rows, where the last of `places` that grow is `after` rows before their end."""
-        if rows is None:
-            if not isinstance(places, self._owned_types):
-                self._known(op, argument, places)
-            rows = int(self.backend.to_numpy(places)[-1]) + after if places.shape[0] else 0
         if places.shape[0] and self.can_look(places):
             lowest, highest, _ = self._extremes(places)
             if lowest < 0 or (places.shape[0] > 1 and self.backend.rises(places)[0] <= 0):
                 values = self.backend.to_numpy(places)[:10].tolist()
                 raise ShapeError(f"{op}: {argument} must be from 0 on and grow, got {values}")
+            if rows is None:
+                return highest + after
             if highest + after != rows:
                 raise ShapeError(
                     f"{op}: {argument} must end with the number of rows, {rows}, got {highest + after}"
                 )
+        elif rows is None:
+            self._known(op, argument, places)
+            return int(self.backend.to_numpy(places)[-1]) + after if places.shape[0] else 0
         return rows
 
     def _known(self, op: str, argument: str, array: Array) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from tests.ops.cases.case import BadCall, Gradient, OpCase, Sample
-from tests.ops.cases.reductions import EXTREME, GAPS, RANK, WIDTH, X, bad_lengths, forward_samples, lengths
+from tests.ops.cases.reductions import (
+    EXTREME,
+    GAPS,
+    NONFINITE,
+    RANK,
+    WIDTH,
+    X,
+    bad_lengths,
+    forward_samples,
+    lengths,
+)
 from tests.ops.cases.softmax import backprop_softmax_of_row, softmax_of_row
 from triops.errors import DTypeError, ShapeError
 
@@ -39,7 +49,10 @@ _forward = forward_samples(EXTREME, True)
 
 
 def _samples(rng: np.random.Generator) -> dict[str, Sample]:
-    return dict(_forward(rng)) | {"masked rows": Sample((MASKED, np.array([3])), finite=False)}
+    return dict(_forward(rng)) | {
+        "masked rows": Sample((MASKED, np.array([3])), finite=False),
+        "many rows, nonfinite": Sample((NONFINITE, np.array([len(NONFINITE)])), finite=False),
+    }
 
 
 def _backprop_samples(rng: np.random.Generator) -> dict[str, Sample]:

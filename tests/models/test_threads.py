@@ -44,6 +44,24 @@ def test_many_threads_predict_with_one_model(ops: Ops) -> None:
     assert model.to_bytes() == before
 
 
+def test_many_threads_add_to_the_gradients_of_one_model(ops: Ops) -> None:
+    model = shaken(classifier().initialize())
+    ones = {node.id: {name: ops.xp.ones_like(node.get_param(name)) for name in node.param_names}
+            for node in model.walk()}  # fmt: skip
+
+    def add(times: int) -> None:
+        for _ in range(times):
+            for node in model.walk():
+                for name, one in ones[node.id].items():
+                    node.inc_grad(name, one)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(add, [50] * 16))
+    for node in model.walk():
+        for name in node.param_names:
+            np.testing.assert_array_equal(to_numpy(node.get_grad(name)), 800)
+
+
 def test_each_thread_trains_a_model_of_its_own(ops: Ops) -> None:
     models = [classifier().initialize(seed=seed) for seed in range(8)]
     expected = [train(model.copy()) for model in models]

@@ -3,6 +3,8 @@ these methods, and so can a wrapper whose parameters live elsewhere."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +15,18 @@ from triops.models.view import seen
 from triops.ops import Ops
 
 __all__ = ["ParamSpec", "Params"]
+
+_adding = threading.Lock()  # threads that go back through one model would lose each other's gradients
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it, and will not let go of it in the child.
+    global _adding
+    _adding = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class ParamSpec(NamedTuple):
@@ -95,8 +109,9 @@ class Params:
         dtype."""
         self.check_grad(name, value)
         grads = seen(self)._grads
-        so_far = grads.get(name)
-        grads[name] = value if so_far is None else so_far + value
+        with _adding:
+            so_far = grads.get(name)
+            grads[name] = value if so_far is None else so_far + value
 
     def check_grad(self, name: str, value: Any) -> Any:
         """Raise where an array is not as a gradient of this parameter has to be; returns the parameter."""

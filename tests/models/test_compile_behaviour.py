@@ -185,6 +185,18 @@ def test_a_step_after_a_change_is_the_eager_one(change: str, jax_ops: Ops) -> No
         assert list(eager.optimizer.nr_update.values()) == list(step.optimizer.nr_update.values())
 
 
+def test_a_step_copies_what_is_held_elsewhere_and_no_more(jax_ops: Ops) -> None:
+    model, X = shaken(classifier().initialize()), floats(jax_ops, N, NI)
+    layer, step = model.layers[0], triops.compile_step(model, CategoricalCrossentropy(), Adam(0.1))
+    step(X, LABELS)
+    held = layer.get_param("W")
+    before, place = to_numpy(held).copy(), layer.get_param("b").unsafe_buffer_pointer()
+    step(X, LABELS)
+    np.testing.assert_array_equal(to_numpy(held), before)
+    assert float(abs(layer.get_param("W") - held).max()) > 0
+    assert layer.get_param("b").unsafe_buffer_pointer() == place
+
+
 def test_gradients_add_up_over_calls(jax_ops: Ops) -> None:
     model = shaken(classifier().initialize())
     other, loss = model.copy(), CategoricalCrossentropy()

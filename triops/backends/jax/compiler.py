@@ -47,9 +47,9 @@ class _Traced(Program):
     def __call__(self, arrays: list[Any]) -> Sequence[Any]:
         donated = arrays[self._donated.start : self._donated.stop]
         if max(map(getrefcount, donated), default=0) > _HELD:
-            for i, array in zip(self._donated, donated, strict=True):
-                if getrefcount(array) > _HELD + 1:  # this loop's own
-                    arrays[i] = jnp.copy(array)
+            for i in self._donated:
+                if getrefcount(arrays[i]) > _HELD:
+                    arrays[i] = jnp.copy(arrays[i])
         del donated
         with precision(True) if self._wide else _as_it_is:
             results: list[Any] = self._compiled(*arrays, *self._more)

@@ -70,6 +70,8 @@ def test_batches_of_all_lengths(treebank: Path) -> None:
     assert 1 <= varied["programs"] <= 8
     assert (fixed["numbers_of_words"], fixed["programs"]) == (1, 1)
     assert found["ratio"] == pytest.approx(varied["words_a_second"] / fixed["words_a_second"])
+    assert all(seconds > 0 for seconds in found["step_of_32_parameters_s"].values())
+    assert f"{found['step_of_32_parameters_s']['by_hand'] * 1e6:.0f} us" in done.stdout
 
 
 def test_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,8 @@ class RandomOps(OpsBase):
 
         seed, step: integers from 0, of which the low 32 bits count; another pair is another mask. shape: of
         fewer than 2³² entries. drop: from 0 up to, not including, 1. While compiling, these three may be numbers
-        that are not known yet. Returns an array of that shape, a pure function of its arguments.
+        that are not known yet. Returns an array of that shape, a pure function of its arguments. Raises
+        ShapeError for a negative extent, and ArgumentError for a rate out of range.
         """
         shape = extents_of("dropout_mask", shape)
         if not self.backend.is_traced(drop):

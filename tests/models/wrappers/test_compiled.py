@@ -177,6 +177,18 @@ def test_parts_are_as_large_as_they_can_be() -> None:
         assert compiled._programs.compilations == 1
 
 
+def test_parts_leave_the_gradient_of_the_batch_out() -> None:
+    with use_ops(ops_or_skip("jax")) as ops:
+        model = chain(Relu(NI, NI), torch_layer(), Softmax(3, NI)).initialize()
+        twin, X = model.copy(), floats(ops, N, NI)
+        Y, backprop = model.begin_update(X)
+        Z, callback = triops.compile(twin, eager=True, dX=False).begin_update(X)
+        backprop(Y)
+        assert callback(Z) is None
+        for layer in (0, 2):
+            close(twin.layers[layer].get_grad("W"), model.layers[layer].get_grad("W"))
+
+
 def test_an_estimator_learns_by_examples() -> None:
     with use_ops(ops_or_skip("jax")) as ops:
         X = floats(ops, N, NI)

@@ -51,7 +51,7 @@ def compile(
 
     dX: whether callbacks return the gradient of the batch. A model that is trained by itself does not need it:
     with False they return None, and what only it is for is left out, as half of the products of the first layer's
-    backward pass, on every backend.
+    backward pass, on every backend; parts between layers that run as they are compute it still.
 
     Raises ArgumentError for what is no Model. A layer that turns out not to be one that can be compiled raises
     CompileError when it is first run: it names the layer, and what it does.

@@ -279,6 +279,7 @@ class CompiledModel(LossScaled, Model):
 
 
 def _update_without_dX(model: Model | Parts, X: Any, drop: Any) -> tuple[Any, Backprop]:
+    # The program of a part is the same wherever the part stands, and so it has the gradient always.
     with without_dX(model) if isinstance(model, Model) else nullcontext():
         Y, backprop = model.begin_update(X, drop)
 

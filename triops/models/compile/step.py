@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
-from weakref import ref
+from weakref import WeakValueDictionary
 
 from triops.backends.compiler import Program
 from triops.errors import ArgumentError, UnknownLengths
@@ -67,7 +66,7 @@ class CompiledStep(LossScaled):
         # What cannot be one program is passes through parts, and an update.
         self._whole = CompiledModel(self.model, fill=fill, precision=precision, eager=True) if eager else None
         # Truths that cannot change are checked once, as those of an epoch that comes again.
-        self._prepared: dict[int, ref[Any]] = {}
+        self._prepared: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._precision = Precision("compile_step", precision, self.model.ops)
         self._fused: FusedStep | None = None
         if self.model.ops.backend.compiler is not None and fits_programs(optimizer):
@@ -95,21 +94,16 @@ class CompiledStep(LossScaled):
         return self._add(X, self._checked(X, truths), drop)[0]
 
     def _checked(self, X: Any, truths: Any) -> Any:
-        ops, backend = self.model.ops, self.model.ops.backend
-        if not isinstance(X, backend.owned_types):
-            with located(self.model):
-                check_owner(self.model, "X", X)
-        known = self._prepared.get(id(truths))
-        if known is not None and known() is truths:
-            return truths
-        prepare = getattr(self.loss, "prepared", None)
+        with located(self.model):
+            check_owner(self.model, "X", X)
+        prepare, ops, backend = getattr(self.loss, "prepared", None), self.model.ops, self.model.ops.backend
         # Without a compiler the loss looks at arrays itself.
-        if prepare is None or (backend.compiler is None and backend.is_array(truths)):
+        is_seen_later = backend.compiler is None and backend.is_array(truths)
+        if prepare is None or is_seen_later or self._prepared.get(id(truths)) is truths:
             return truths
         prepared = prepare(ops, truths, self.model.maybe_get_dim("nO"))
         if backend.immutable and prepared is truths and backend.is_array(truths):
-            forget = partial(_forget, self._prepared, id(truths))
-            self._prepared[id(truths)] = ref(truths, forget)
+            self._prepared[id(truths)] = truths
         return prepared
 
     def _pass(self, X: Any, truths: Any, drop: float | None, scale: Scale) -> Any:
@@ -174,10 +168,6 @@ class CompiledStep(LossScaled):
 
         program = self._programs.program(batch, function, arrays)
         return _Gradients(program, *found)
-
-
-def _forget(known: dict[int, ref[Any]], key: int, gone: ref[Any]) -> None:
-    known.pop(key, None)
 
 
 def _is_ours(loss: Loss) -> bool:

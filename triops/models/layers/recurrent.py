@@ -81,7 +81,7 @@ class RecurrentLayer(Model):
     def begin_update(self, X: Any, drop: float | None = 0.0) -> tuple[Any, Backprop]:
         if isinstance(X, list | tuple) and not X:
             return X, lambda dY, sgd=None: dY
-        if not isinstance(X, list | tuple | Ragged | Padded):
+        if not isinstance(X, Ragged | Padded | list | tuple):
             self.check_floats(X, width="nI")
         kind_of(self.ops, X)  # names what is no array in a list
         came = X

@@ -179,6 +179,9 @@ class Backend(ABC):
         """What runs for an op: this backend's kernel of its name, or else its formula."""
         return self.kernels.get(name) or self.bind(formula)
 
+    def make_direct(self, ops: object) -> None:  # noqa: B027 - nothing to do is what most do
+        """Put faster functions before methods of an `Ops`, for calls that need none of their checks."""
+
     def over_lists(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of an op for many sets of arrays in one call: it takes a tuple of lists, then the numbers
         and settings that all share, and returns a list, or a tuple of lists where the op returns a tuple."""

@@ -45,6 +45,7 @@ class OpsBase:
             name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
         self._list_kernels: dict[str, Callable[..., Any]] = {}
+        backend.make_direct(self)
 
     @property
     def name(self) -> str:

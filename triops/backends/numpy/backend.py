@@ -103,6 +103,12 @@ class NumpyBackend(Backend):
             return {}
         return COMPILED
 
+    def make_direct(self, ops: object) -> None:
+        if self.compiled:
+            from triops.backends.numpy.compiled.direct import make_direct
+
+            make_direct(ops)
+
     def kernel(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         general = super().kernel(name, formula)
         compiled = self.compiled.get(name)

@@ -46,7 +46,7 @@ class Kernel:
 
     def __init__(
         self,
-        function: Callable[..., None] | tuple[str, str],
+        function: Callable[..., Any] | tuple[str, str],
         names: Mapping[str, Any],
         sliced: Mapping[str, int],
         *,
@@ -54,10 +54,12 @@ class Kernel:
         threshold: int,
         grain: int | None = None,
     ) -> None:
-        self._function, self._names, self._sliced = function, names, sliced
-        self._fastmath, self._threshold = fastmath, threshold
+        self.threshold = threshold
+        self._function, self._names, self._sliced, self._fastmath = function, names, sliced, fastmath
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
         self._undriven = CALLS_WITHOUT_THREADS
+        self._listeners: list[Callable[[], None]] = []
+        self.begun = False  # whether it has run
         self.run: Callable[..., None] = self._begin
         """run(work, *args, slices=None, size=None): do `work` units, in exactly `slices` slices where each has a
         place of its own in an argument. size: what to compare with the threshold, where units are not of one
@@ -67,26 +69,37 @@ class Kernel:
         """The first time. From now on `run` is a function of so many arguments, which takes no time to find and
         calls the loop at once where there is little to do."""
         given = ", ".join(self._parameters[: len(args)])
-        passed = ", ".join((given, *map(str, self._first)))
+        passed = ", ".join((given, *map(str, self.first)))
         self.run = written(
             f"def run(work, {given}, slices=None, size=None):\n"
-            f"    if (work if size is None else size) < {self._threshold} and (slices is None or slices == 1):\n"
+            f"    if (work if size is None else size) < {self.threshold} and (slices is None or slices == 1):\n"
             f"        whole({passed})\n"
             f"    else:\n"
             f"        several(work, slices, size, {given})\n",
-            {"whole": self._whole, "several": self._several},
+            {"whole": self.whole, "several": self._several},
         )
         self.run(work, *args, **settings)
+        self.begun = True
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    def when_begun(self, listener: Callable[[], None]) -> None:
+        """Have it called once this has run, or now."""
+        if self.begun:
+            listener()
+        else:
+            self._listeners.append(listener)
 
     def _several(self, work: int, slices: int | None, size: int | None, *args: Any) -> None:
-        if (work if size is None else size) >= self._threshold and (threads := get_num_threads()) > 1:
+        if (work if size is None else size) >= self.threshold and (threads := get_num_threads()) > 1:
             slices = slices or _SLICES_A_THREAD * threads
             if self._is_ready():
                 self.in_slices(POOL.wake(threads - 1), work, slices, *args)
             else:
                 self._in_turn(work, slices, args)
         elif slices is None or slices == 1:
-            self._whole(*args, *self._first)
+            self.whole(*args, *self.first)
         else:
             self.in_slices(0, work, slices, *args)
 
@@ -112,7 +125,7 @@ class Kernel:
             lo = number * grains // slices * self._grain
             hi = min((number + 1) * grains // slices * self._grain, work)
             cut = [arg[step * lo : step * hi] if step else arg for arg, step in zip(args, steps, strict=False)]
-            self._whole(*cut, *({"start": lo, "part": number}[name] for name in self._parameters[len(args) :]))
+            self.whole(*cut, *({"start": lo, "part": number}[name] for name in self._parameters[len(args) :]))
 
     @cached_property
     def _text(self) -> tuple[str, str]:
@@ -130,14 +143,14 @@ class Kernel:
         return [argument.split(":")[0].strip() for argument in arguments.split(",") if argument.strip()]
 
     @cached_property
-    def _first(self) -> tuple[int, ...]:
+    def first(self) -> tuple[int, ...]:
         """`start` and `part` where there is one slice. Its driver would only be compiled for nothing."""
         count = sum(name in _OF_SLICE for name in self._parameters)
         assert all(name in _OF_SLICE for name in self._parameters[len(self._parameters) - count :])
         return (0,) * count
 
     @cached_property
-    def _whole(self) -> Callable[..., None]:
+    def whole(self) -> Callable[..., None]:
         source = self._text[1]
         return compiled(
             f"{self._name}_slice",
@@ -160,7 +173,7 @@ class Kernel:
             f"    hi = smaller((part + 1) * grains // slices * {self._grain}, work)\n"
             f"    inner(({', '.join(passed.get(name, name) for name in self._parameters)},))\n"
         )
-        names = {"inner": _called_with_a_tuple(self._whole), "smaller": smaller, "whole": np.int64}
+        names = {"inner": _called_with_a_tuple(self.whole), "smaller": smaller, "whole": np.int64}
         all_of = (
             f"def driver(shared, helpers, work, slices, {given}):\n"
             f"    in_region(shared, helpers, slices, one, (work, slices, {given}))\n"

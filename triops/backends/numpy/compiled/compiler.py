@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from numba.core import codegen, compiler, compiler_machinery
+from numba.core import codegen, compiler, compiler_machinery, lowering, typed_passes
+
+from triops.backends.numpy.compiled.frames import add_framed, can_be_framed
 
 __all__ = ["KernelCompiler", "PartCompiler"]
 
@@ -58,6 +60,21 @@ class _PartLibrary(_KernelLibrary):
         return 0
 
 
+class _Lower(lowering.Lower):  # type: ignore[misc]
+    def create_cpython_wrapper(self, release_gil: bool = False) -> None:
+        super().create_cpython_wrapper(release_gil=release_gil)
+        if can_be_framed(self.fndesc):
+            add_framed(self.context, self.library, self.fndesc)
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(typed_passes.NativeLowering):  # type: ignore[misc]
+    """Numba's last step but one, which writes instructions."""
+
+    _name = "kernel_lowering"
+    lowering_class = _Lower
+
+
 _pipelines: list[Any] = []  # the same for all
 
 
@@ -87,7 +104,10 @@ class PartCompiler(KernelCompiler):
 
 def _shortened(passes: Any) -> Any:
     kept = compiler_machinery.PassManager("kernel")
-    kept.passes += [each for each in passes.passes if each[0].__name__ not in _UNUSED_PASSES]
+    replaced = {typed_passes.NativeLowering: _Lowering}
+    kept.passes += [
+        (replaced.get(kind, kind), text) for kind, text in passes.passes if kind.__name__ not in _UNUSED_PASSES
+    ]
     kept.finalize()
     return kept
 

@@ -25,7 +25,7 @@ from triops.backends.numpy.compiled.scalar import (
 )
 from triops.backends.numpy.written import written
 
-__all__ = ["ELEMENTWISE", "FORMS"]
+__all__ = ["ELEMENTWISE", "FORMS", "LOOPS"]
 
 _SQRT_HALF = F(math.sqrt(0.5))
 _RSQRT_2PI = F(1.0 / math.sqrt(2.0 * math.pi))
@@ -237,7 +237,7 @@ _THRESHOLD = 16_384  # entries from which a second thread pays
 _LIGHT_THRESHOLD = 131_072  # where memory takes longer than arithmetic
 
 
-def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
+def _loop(name: str, form: _Form) -> Kernel:
     entries = [f"{array}[i]" for array in form.arrays]
     source = (
         f"def kernel({', '.join((*form.arrays, 'out', *form.settings))}):\n"
@@ -246,8 +246,10 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     )
     sliced = dict.fromkeys((*form.arrays, "out"), 1)
     threshold = _LIGHT_THRESHOLD if form.light else _THRESHOLD
-    kernel = Kernel((name, source), {"function": form.function}, sliced, threshold=threshold)
+    return Kernel((name, source), {"function": form.function}, sliced, threshold=threshold)
 
+
+def _elementwise(form: _Form, kernel: Kernel) -> Callable[..., Any]:
     head = ", ".join((*form.arrays, *(("*", *form.settings) if form.settings else ())))
     # `flat` and `floats`, without a call of a function.
     flat_ones = [f"{array}.ravel() if {array}.flags.carray else flat({array})" for array in form.arrays]
@@ -261,4 +263,5 @@ def _elementwise(name: str, form: _Form) -> Callable[..., Any]:
     )
 
 
-ELEMENTWISE = {name: _elementwise(name, form) for name, form in FORMS.items()}
+LOOPS = {name: _loop(name, form) for name, form in FORMS.items()}
+ELEMENTWISE = {name: _elementwise(form, LOOPS[name]) for name, form in FORMS.items()}

@@ -13,7 +13,7 @@ from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.scalar import I, kept
 
-__all__ = ["LONGEST", "MAXOUT"]
+__all__ = ["LONGEST", "MAXOUT", "backward", "forward"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
 _INDEX = np.dtype(np.int32)
@@ -21,7 +21,8 @@ LONGEST = 8  # pieces that are written out
 
 
 @cache
-def _forward(P: int) -> Kernel:
+def forward(P: int) -> Kernel:
+    """The best of each P entries, and which it was."""
     lines = [
         "def kernel(X, best, which):",
         "    for i in range(best.size):",
@@ -41,7 +42,8 @@ def _forward(P: int) -> Kernel:
 
 
 @cache
-def _backward(P: int) -> Kernel:
+def backward(P: int) -> Kernel:
+    """Its gradient."""
     lines = [
         "def kernel(dY, which, dX):",
         "    for i in range(dY.size):",
@@ -61,7 +63,7 @@ def maxout(X: Any) -> Any:
         return NotImplemented
     shape = X.shape[:-1]
     best, which = floats(shape), np.empty(shape, _INDEX)
-    _forward(P).run(best.size, flat(X), best.ravel(), which.ravel())
+    forward(P).run(best.size, flat(X), best.ravel(), which.ravel())
     return best, which
 
 
@@ -70,7 +72,7 @@ def backprop_maxout(dY: Any, which: Any, *, P: int) -> Any:
         return NotImplemented
     dX = floats((*dY.shape, P))
     winners = flat(which if which.dtype is _INDEX else which.astype(_INDEX))
-    _backward(P).run(dY.size, flat(dY), winners, dX.ravel())
+    backward(P).run(dY.size, flat(dY), winners, dX.ravel())
     return dX
 
 

@@ -14,8 +14,9 @@ from triops.backends.numpy.compiled.counts import larger
 from triops.backends.numpy.compiled.jit import FAST, inlined, summed
 from triops.backends.numpy.compiled.scalar import F, I, exp, keep_nan, order, unorder
 
-__all__ = ["ROWS"]
+__all__ = ["LOOPS", "ROWS", "ROWS_OF_A_SLICE"]
 
+ROWS_OF_A_SLICE = 128  # of gradients that are added up; fewer are one slice
 _THRESHOLD = 32_768  # entries from which a second thread pays
 _LOWEST_KEY = I(-(2**31))
 
@@ -230,6 +231,18 @@ _backprop_layer_norm = _kernel(
 )
 _rms_norm = _kernel(rms_norm_rows, "X", "Y", "rstd")
 _backprop_rms_norm = _kernel(backprop_rms_norm_rows, "dY", "X", "rstd", "dX", fastmath=FAST - {"contract"})
+LOOPS: Mapping[str, Kernel] = {
+    "softmax": _softmax,
+    "backprop_softmax": _backprop_softmax,
+    "log_softmax": _log_softmax,
+    "backprop_log_softmax": _backprop_log_softmax,
+    "cross_entropy": _cross_entropy,
+    "cosine_distance": _cosine_distance,
+    "layer_norm": _layer_norm,
+    "backprop_layer_norm": _backprop_layer_norm,
+    "rms_norm": _rms_norm,
+    "backprop_rms_norm": _backprop_rms_norm,
+}
 
 
 def softmax(X: Any, *, axis: int, temperature: float) -> Any:
@@ -310,7 +323,7 @@ def backprop_rms_norm(dY: Any, X: Any, rstd: Any, G: Any) -> tuple[Any, Any]:
 
 def _slices(count: int) -> int:
     """How many sums for the parameters. Short ones keep their digits: a slice has at most some hundred rows."""
-    return 1 if count < 128 else min(64, count // 64)
+    return 1 if count < ROWS_OF_A_SLICE else min(64, count // 64)
 
 
 ROWS: Mapping[str, Callable[..., Any]] = {

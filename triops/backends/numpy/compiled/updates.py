@@ -13,7 +13,7 @@ from triops.backends.numpy.compiled.build import Kernel, on_one_thread
 from triops.backends.numpy.compiled.jit import summed
 from triops.backends.numpy.compiled.scalar import F
 
-__all__ = ["UPDATES"]
+__all__ = ["SGD", "UPDATES"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
 _SUMMED = 4096  # entries of a slice whose squares are added up
@@ -99,7 +99,7 @@ def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:
     return Kernel(function, globals(), dict.fromkeys(sliced, 1), threshold=_THRESHOLD)
 
 
-_sgd = _kernel(sgd_step, "W", "dW", "out")
+SGD = _kernel(sgd_step, "W", "dW", "out")
 _sgd_momentum = _kernel(sgd_momentum_step, "W", "dW", "velocity", "out")
 _adam = _kernel(adam_step, "W", "dW", "mom1", "mom2", "out")
 _radam = _kernel(radam_step, "W", "dW", "mom1", "mom2", "out")
@@ -111,7 +111,7 @@ _clip_entries = on_one_thread(clip_entries, globals())
 
 def sgd(W: Any, dW: Any, learn_rate: float, keep: float) -> Any:
     out = floats(W.shape)
-    _sgd.run(W.size, flat(W), flat(dW), out.ravel(), learn_rate, keep)
+    SGD.run(W.size, flat(W), flat(dW), out.ravel(), learn_rate, keep)
     return out
 
 

@@ -1,0 +1,235 @@
+"""The builtin function that stands before methods of `Ops`: to check arguments, make arrays for results, and
+have Numba look at them takes several times as long as a small kernel. A plan says what it does; see `plan`.
+
+Where the arguments are plain arrays whose shapes fit it makes the results' arrays, calls the kernel, and returns.
+Where anything is otherwise it calls the method, with the arguments as they came.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba.core import types
+
+from triops.backends.numpy.compiled.jit import called, compiled, source_of
+from triops.backends.numpy.compiled.memory import call, load, load_half, room, store
+
+__all__ = ["ARRAY", "AT", "CONSTANT", "ENTRY", "EXTENTS", "NUMBER", "SYMBOLS", "UNKNOWN", "Head", "enter"]
+
+# Where things are in objects of CPython and NumPy.
+_TYPE, _NUMBER = 8, 16
+_DATA, _NDIM, _EXTENTS, _DTYPE, _FLAGS = 16, 24, 32, 56, 64
+_CARRAY = 0x1 | 0x100 | 0x400  # contiguous, aligned, writeable
+
+SYMBOLS = 8  # of extents in a plan; the first is the product of all leading ones
+UNKNOWN = -1
+EXTENTS = 3  # that an array has after the leading ones
+_MOST_LEADING = 8
+_LEAST_FREE = 4096  # entries from which other threads of Python may run meanwhile
+_INFINITE = 0x7FF0000000000000  # the bits of infinity: those of numbers from 0 on are up to it
+
+
+class Head(NamedTuple):
+    """Where the first words of a plan are. The known symbols follow, and the forms of arrays and of results;
+    then, at `others`, objects and numbers' defaults, and, at `items`, the kernel's arguments."""
+
+    loop: int
+    method: int
+    least: int
+    most: int
+    limit: int
+    limit_of_leading: int
+    size: int
+    arrays: int
+    objects: int
+    results: int
+    arguments: int
+    others: int
+    items: int
+    array_type: int
+    float_type: int
+    call_method: int
+    make_tuple: int
+    set_item: int
+    hold: int
+    drop: int
+    save: int
+    restore: int
+
+
+AT = Head(*range(0, 8 * len(Head._fields), 8))
+ARRAY, NUMBER, CONSTANT = range(3)
+_SYMBOLS_AT = 8 * len(AT)
+_FORMS_AT = _SYMBOLS_AT + 8 * SYMBOLS
+_FORM = 8 * (4 + EXTENTS)  # of an array: maker, dtype, whether it has leading extents, how many others, which
+_ITEM = 8 * (3 + EXTENTS)  # of the kernel's arguments: kind, value or place, how many extents, which each
+_LEADING, _LEADING_COUNT = 8 * SYMBOLS, 8 * (SYMBOLS + 1)  # after the symbols: where they are, and how many
+
+_symbols = room(SYMBOLS + 2)
+_results = room(4)
+_extents = room(_MOST_LEADING + EXTENTS)
+_arguments = room(32)
+
+
+@called
+def fits(array: int, form: int, plan: int, symbols: int) -> bool:
+    """Whether an object is an array of that form; symbols that were not known are from now on."""
+    if (
+        load(array + _TYPE) != load(plan + AT.array_type)
+        or load(array + _DTYPE) != load(form + 8)
+        or load_half(array + _FLAGS) & _CARRAY != _CARRAY
+    ):
+        return False
+    leading = load_half(array + _NDIM) - load(form + 24)
+    extents = load(array + _EXTENTS)
+    if load(form + 16) == 0:
+        if leading != 0:
+            return False
+    elif load(symbols + _LEADING_COUNT) == UNKNOWN:
+        if leading < 0 or leading > _MOST_LEADING:
+            return False
+        product = 1
+        for i in range(leading):
+            product *= load(extents + 8 * i)
+        store(symbols, product)
+        store(symbols + _LEADING, extents)
+        store(symbols + _LEADING_COUNT, leading)
+    else:
+        if leading != load(symbols + _LEADING_COUNT):
+            return False
+        first = load(symbols + _LEADING)
+        for i in range(leading):
+            if load(extents + 8 * i) != load(first + 8 * i):
+                return False
+    for i in range(load(form + 24)):
+        extent = load(extents + 8 * (leading + i))
+        known = symbols + 8 * load(form + 32 + 8 * i)
+        if load(known) == UNKNOWN:
+            store(known, extent)
+        elif load(known) != extent:
+            return False
+    return True
+
+
+@called
+def new_array(form: int, plan: int, symbols: int) -> Any:
+    """An array of that form; 0 where there is no memory for it."""
+    extents, count = _extents(), 0
+    if load(form + 16) != 0:
+        count = load(symbols + _LEADING_COUNT)
+        first = load(symbols + _LEADING)
+        for i in range(count):
+            store(extents + 8 * i, load(first + 8 * i))
+    for i in range(load(form + 24)):
+        store(extents + 8 * count, load(symbols + 8 * load(form + 32 + 8 * i)))
+        count += 1
+    dtype = load(form + 8)
+    call(load(plan + AT.hold), (dtype,))  # NumPy takes a reference from its caller
+    return call(load(form), (count, extents, dtype, 0))
+
+
+@called
+def product_of(mask: int, symbols: int) -> int:
+    product = 1
+    for i in range(SYMBOLS):
+        if mask >> i & 1:
+            product *= load(symbols + 8 * i)
+    return product
+
+
+@called
+def drop_all(results: int, count: int, plan: int) -> None:
+    for i in range(count):
+        call(load(plan + AT.drop), (load(results + 8 * i),))
+
+
+@called
+def is_number(value: int, plan: int) -> Any:
+    """Whether an object is a float of Python from 0 on."""
+    if load(value + _TYPE) != load(plan + AT.float_type):
+        return False
+    bits = load(value + _NUMBER)
+    return bits >= 0 and bits <= _INFINITE
+
+
+@called
+def all_fit(plan: int, args: int, count: int, symbols: int) -> bool:
+    """Whether arguments are of the plan's form."""
+    if count < load(plan + AT.least) or count > load(plan + AT.most):
+        return False
+    for i in range(SYMBOLS):
+        store(symbols + 8 * i, load(plan + _SYMBOLS_AT + 8 * i))
+    store(symbols + _LEADING_COUNT, UNKNOWN)
+    arrays, objects = load(plan + AT.arrays), load(plan + AT.objects)
+    for i in range(arrays):
+        if not fits(load(args + 8 * i), plan + _FORMS_AT + _FORM * i, plan, symbols):
+            return False
+    for i in range(objects):
+        if load(args + 8 * (arrays + i)) != load(plan + load(plan + AT.others) + 8 * i):
+            return False
+    numbers = True
+    for i in range(arrays + objects, count):
+        numbers = numbers and is_number(load(args + 8 * i), plan)
+    return numbers
+
+
+@called
+def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, at: int) -> None:
+    """What the kernel is given, word after word."""
+    arrays, objects = load(plan + AT.arrays), load(plan + AT.objects)
+    for i in range(load(plan + AT.arguments)):
+        item = plan + load(plan + AT.items) + _ITEM * i
+        kind, value = load(item), load(item + 8)
+        if kind == ARRAY:
+            array = load(args + 8 * value) if value < arrays else load(results + 8 * (value - arrays))
+            store(at, load(array + _DATA))
+            for k in range(load(item + 16)):
+                at += 8
+                store(at, product_of(load(item + 24 + 8 * k), symbols))
+        elif kind == NUMBER:
+            place = arrays + objects + value
+            default = plan + load(plan + AT.others) + 8 * (objects + value)
+            store(at, load(load(args + 8 * place) + _NUMBER if place < count else default))
+        else:
+            store(at, value)
+        at += 8
+
+
+def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
+    plan = load(plan_array + _DATA)
+    symbols, results, arguments = _symbols(), _results(), _arguments()
+    fit = names == 0 and all_fit(plan, args, count, symbols)
+    size = product_of(load(plan + AT.size), symbols) if fit else 0
+    if size == 0 or size >= load(plan + AT.limit) or load(symbols) >= load(plan + AT.limit_of_leading):
+        return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
+    made, wanted = 0, load(plan + AT.results)
+    for i in range(wanted):
+        result = new_array(plan + _FORMS_AT + _FORM * (load(plan + AT.arrays) + i), plan, symbols)
+        if result == 0:
+            drop_all(results, made, plan)
+            return 0
+        store(results + 8 * i, result)
+        made += 1
+    put_arguments(plan, args, count, results, symbols, arguments)
+    if size < _LEAST_FREE:
+        refused = call(load(plan + AT.loop), (arguments,))
+    else:
+        thread = call(load(plan + AT.save), ())
+        refused = call(load(plan + AT.loop), (arguments,))
+        call(load(plan + AT.restore), (thread,))
+    if refused != 0:
+        drop_all(results, made, plan)
+        return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
+    if made == 1:
+        return load(results)
+    together = call(load(plan + AT.make_tuple), (made,))
+    if together == 0:
+        drop_all(results, made, plan)
+        return 0
+    for i in range(made):
+        call(load(plan + AT.set_item), (together, i, load(results + 8 * i)))
+    return together
+
+
+enter: Any = compiled(*source_of(enter_kernel), globals(), no_cfunc_wrapper=False)
+ENTRY = (types.int64,) * 4

@@ -7,8 +7,10 @@ import functools
 import inspect
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from ast import literal_eval
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -39,14 +41,44 @@ def numpy_ops() -> Ops:
     return triops.get_ops("numpy")
 
 
+class Form:
+    """What the calls of a way are."""
+
+    def __init__(self, way: Way) -> None:
+        call = way.form.partition(" -> ")[0]
+        by_place, *by_name = (part.split() for part in call.split(" * "))
+        self.op, self.texts = way.op, [*by_place, *chain(*by_name)]
+        self.names = [sys.intern(name) for name in self.texts[len(by_place) :]]  # as those in a program are
+
+    def arguments(self, leading: tuple[int, ...] = (3,)) -> list[Any]:
+        """Plain ones."""
+        rng, args = np.random.default_rng(5), list[Any]()
+        sizes = {str(digit): (digit,) for digit in range(9)}
+        sizes |= {"*": leading, "N": (4,), "n": (6,), "V": (5,)}
+        for text in self.texts:
+            value = text.partition("=")[2]
+            if ":" in text:
+                _, extents, *dtype = text.split(":")
+                shape = tuple(size for letter in extents for size in sizes[letter])
+                floats = rng.standard_normal(shape).astype(np.float32)
+                args.append(rng.integers(0, 2, shape).astype(dtype[0]) if dtype else floats)
+            else:
+                args.append(literal_eval(value) if value else 0.25)
+        return args
+
+    def call(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        by_place = len(args) - len(self.names)
+        return function(*args[:by_place], **dict(zip(self.names, args[by_place:], strict=True)))
+
+
 def method_of(ops: Ops, name: str) -> Callable[..., Any]:
     return getattr(type(ops), name).__get__(ops)  # type: ignore[no-any-return]
 
 
 def refusing(ops: Ops, way: Way) -> Callable[..., Any]:
     """The direct call alone."""
-    method = method_of(ops, way.op)
-    method(*arguments(way))  # the kernel is compiled
+    method, form = method_of(ops, way.op), Form(way)
+    form.call(method, form.arguments())  # the kernel is compiled
 
     @functools.wraps(method)
     def refuse(*args: Any, **settings: Any) -> Any:
@@ -55,39 +87,17 @@ def refusing(ops: Ops, way: Way) -> Callable[..., Any]:
     return before(way, refuse)
 
 
-def texts_of(way: Way) -> list[str]:
-    return way.form.partition(" -> ")[0].split()
-
-
-def arguments(way: Way, leading: tuple[int, ...] = (3,)) -> list[Any]:
-    """What the form of a way takes, with all numbers."""
-    rng, args = np.random.default_rng(5), list[Any]()
-    for text in texts_of(way):
-        if ":" in text:
-            _, extents, *dtype = text.split(":")
-            sizes = {"*": leading, "N": (4,), "n": (6,), "V": (5,)}
-            known = {str(digit): (digit,) for digit in range(9)} | sizes
-            shape = tuple(size for letter in extents for size in known[letter])
-            floats = rng.standard_normal(shape).astype(np.float32)
-            args.append(rng.integers(0, 2, shape).astype(dtype[0]) if dtype else floats)
-        elif "=" in text:
-            args.append(int(text.partition("=")[2]))
-        else:
-            args.append(0.25)
-    return args
-
-
 def as_tuple(results: Any) -> tuple[Any, ...]:
     return results if isinstance(results, tuple) else (results,)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=_IDS)
 def test_results_are_those_of_the_method(way: Way, ops: Ops) -> None:
-    direct, method = refusing(ops, way), method_of(ops, way.op)
+    direct, method, form = refusing(ops, way), method_of(ops, way.op), Form(way)
     for leading in LEADING:
-        args = arguments(way, leading)
+        args = form.arguments(leading)
         kept = [np.copy(arg) for arg in args]
-        wanted, results = method(*args), direct(*args)
+        wanted, results = form.call(method, args), form.call(direct, args)
         assert type(results) is type(wanted)
         for one, other in zip(as_tuple(results), as_tuple(wanted), strict=True):
             assert (type(one), one.dtype, one.shape) == (type(other), other.dtype, other.shape)
@@ -135,53 +145,71 @@ UNLIKE: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("way", WAYS, ids=_IDS)
 def test_what_is_not_plain_goes_to_the_method(way: Way, ops: Ops) -> None:
-    direct, args = refusing(ops, way), arguments(way)
+    direct, form = refusing(ops, way), Form(way)
+    args = form.arguments()
     arrays = [n for n, arg in enumerate(args) if isinstance(arg, np.ndarray)]
+    of_any_rank = len(arrays) == 1 or way.op == "gather"
     for place in arrays:
-        shape_is_free = (
-            len(arrays) == 1 or way.op == "gather" or (place == 0 and way.op in ("layer_norm", "rms_norm"))
-        )
+        other_shape_fits = of_any_rank or (place == 0 and way.op in ("layer_norm", "rms_norm"))
         for name, change in UNLIKE.items():
             given = [*args]
             given[place] = change(args[place])
-            if shape_is_free and name in ("one more column", "one more dimension"):
+            if other_shape_fits and name in ("one more column", "one more dimension"):
                 continue
             with pytest.raises(Called) as called:
-                direct(*given)
-            assert [*map(id, called.value.args[0])] == [*map(id, given)], name
-    for given in (args[:-1] if way.op != "elu" else [], [*args, 0.5], []):
-        if not _may_be_left_out(way, len(given)):
-            with pytest.raises(Called):
-                direct(*given)
+                form.call(direct, given)
+            by_place, by_name = called.value.args
+            assert [*map(id, by_place), *map(id, by_name.values())] == [*map(id, given)], name
+    for wrong in ([], args[: len(arrays) - 1], [*args, 0.5, 0.5]):
+        with pytest.raises(Called):
+            direct(*wrong)
     with pytest.raises(Called) as called:
         direct(*args[:-1], last=args[-1])
     assert called.value.args[1] == {"last": args[-1]}
 
 
-def _may_be_left_out(way: Way, count: int) -> bool:
-    """Whether a call with so many arguments is of the form: a number at the end may have a default."""
-    texts = texts_of(way)
-    parameters = list(inspect.signature(getattr(Ops, way.op)).parameters.values())[1:]
-    return len(texts) > count >= len([text for text in texts if ":" in text or "=" in text]) and all(
-        parameter.default is not parameter.empty for parameter in parameters[count : len(texts)]
-    )
+WITH_NUMBERS = [way for way in WAYS if Form(way).texts[-1].isidentifier()]
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if texts_of(way)[-1].isidentifier()], ids=lambda way: way.op)
-def test_numbers_are_floats_from_0_on(way: Way, ops: Ops) -> None:
-    direct, args = refusing(ops, way), arguments(way)
-    for number in (0.0, 2.5, float("inf")):
-        direct(*args[:-1], number)
-    for number in (-1.0, float("nan"), 1, np.float64(1.0), np.float32(1.0), True, "1", None):
+@pytest.mark.parametrize("way", WITH_NUMBERS, ids=lambda way: way.op)
+def test_numbers_are_floats_above_0(way: Way, ops: Ops) -> None:
+    direct, form = refusing(ops, way), Form(way)
+    args = form.arguments()[:-1]
+    for number in (1e-8, 2.5):
+        form.call(direct, [*args, number])
+    for wrong in (0.0, -1.0, float("nan"), float("inf"), 1, np.float64(1.0), np.float32(1.0), True, "1", None):
         with pytest.raises(Called):
-            direct(*args[:-1], number)
+            form.call(direct, [*args, wrong])
 
 
-@pytest.mark.parametrize(
-    "way", [way for way in WAYS if "=" in way.form.partition(" -> ")[0]], ids=lambda way: way.op
-)
+def test_arguments_by_name(ops: Ops) -> None:
+    ways = {way.op: way for way in WAYS}
+    X, G = np.ones((2, 3), np.float32), np.ones(3, np.float32)
+    norm = refusing(ops, ways["layer_norm"])
+    for settings in ({"eps": 1e-5}, {}):
+        wanted = method_of(ops, "layer_norm")(X, G, G, **settings)
+        for one, other in zip(norm(X, G, G, **settings), wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(norm(X, G, b=G, eps=1e-5)[1], norm(X, G, G, 1e-5)[1])
+    for args, others in (
+        ((X,), {"b": G, "G": G}),
+        ((X, G), {"eps": 1e-5, "b": G}),
+        ((X, G, G), {"b": G}),
+        ((X, G), {"b": G, "eps": 1e-5, "more": 1}),
+    ):
+        with pytest.raises(Called):
+            norm(*args, **others)
+    softmax = refusing(ops, ways["softmax"])
+    softmax(X, temperature=2.0)
+    for args in ((X, 2.0), (X, -1, 2.0), (X, -1)):
+        with pytest.raises(Called):
+            softmax(*args)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.op == "backprop_maxout"], ids=lambda way: way.form)
 def test_objects_are_the_same(way: Way, ops: Ops) -> None:
-    direct, args = refusing(ops, way), arguments(way)
+    direct, args = refusing(ops, way), Form(way).arguments()
+    direct(*args[:-1], P=args[-1])
     for other in (args[-1] + 1, float(args[-1]), str(args[-1])):
         with pytest.raises(Called):
             direct(*args[:-1], other)
@@ -210,11 +238,12 @@ def test_many_rows_go_to_the_method(ops: Ops) -> None:
 
 def test_nothing_is_held_or_lost(ops: Ops) -> None:
     for way in WAYS:
-        direct, args = refusing(ops, way), arguments(way)
+        direct, form = refusing(ops, way), Form(way)
+        args = form.arguments()
         held = [np.dtype(np.float32), np.dtype(np.int32), *(arg for arg in args if isinstance(arg, np.ndarray))]
         counts = [sys.getrefcount(each) for each in held]
         for _ in range(5):
-            results = as_tuple(direct(*args))
+            results = as_tuple(form.call(direct, args))
             assert [sys.getrefcount(results[n]) for n in range(len(results))] == [2] * len(results), way.op
             assert all(each.base is None for each in results), way.op
         del results

@@ -45,8 +45,8 @@ def _maxout() -> Iterator[Way]:
 
 
 _ROWS = {
-    "softmax": "X:*n -> Y:*n | X(*,n) Y(*,n) 1.0",
-    "backprop_softmax": "Y:*n dY:*n -> dX:*n | dY(*,n) Y(*,n) dX(*,n) 1.0",
+    "softmax": "X:*n * temperature -> Y:*n | X(*,n) Y(*,n) 1/temperature",
+    "backprop_softmax": "Y:*n dY:*n * temperature -> dX:*n | dY(*,n) Y(*,n) dX(*,n) 1/temperature",
     "log_softmax": "X:*n -> Y:*n | X(*,n) Y(*,n)",
     "backprop_log_softmax": "dY:*n Y:*n -> dX:*n | dY(*,n) Y(*,n) dX(*,n)",
     "cross_entropy": "X:Nn T:Nn -> losses:N dX:Nn | X(N,n) T(N,n) losses(N) dX(N,n)",

@@ -12,13 +12,26 @@ from typing import Any, NamedTuple
 from numba.core import types
 
 from triops.backends.numpy.compiled.jit import called, compiled, source_of
-from triops.backends.numpy.compiled.memory import call, load, load_half, room, store
+from triops.backends.numpy.compiled.memory import call, inverse, load, load_half, room, store
 
-__all__ = ["ARRAY", "AT", "CONSTANT", "ENTRY", "EXTENTS", "NUMBER", "SYMBOLS", "UNKNOWN", "Head", "enter"]
+__all__ = [
+    "ARRAY",
+    "AT",
+    "CONSTANT",
+    "ENTRY",
+    "EXTENTS",
+    "INVERSE",
+    "NUMBER",
+    "SYMBOLS",
+    "UNKNOWN",
+    "Head",
+    "enter",
+]
 
 # Where things are in objects of CPython and NumPy.
 _TYPE, _NUMBER = 8, 16
 _DATA, _NDIM, _EXTENTS, _DTYPE, _FLAGS = 16, 24, 32, 56, 64
+_COUNT, _ITEMS = 16, tuple.__basicsize__  # of a tuple
 _CARRAY = 0x1 | 0x100 | 0x400  # contiguous, aligned, writeable
 
 SYMBOLS = 8  # of extents in a plan; the first is the product of all leading ones
@@ -26,29 +39,36 @@ UNKNOWN = -1
 EXTENTS = 3  # that an array has after the leading ones
 _MOST_LEADING = 8
 _LEAST_FREE = 4096  # entries from which other threads of Python may run meanwhile
-_INFINITE = 0x7FF0000000000000  # the bits of infinity: those of numbers from 0 on are up to it
+_INFINITE = 0x7FF0000000000000  # the bits of infinity: those of numbers above 0 are from 1 to before it
 
 
 class Head(NamedTuple):
     """Where the first words of a plan are. The known symbols follow, and the forms of arrays and of results;
-    then, at `others`, objects and numbers' defaults, and, at `items`, the kernel's arguments."""
+    then, each where the head says, the parameters' names; objects that arguments must be, the symbols of those
+    that are extents, and the defaults of numbers; and what the kernel is given."""
 
     loop: int
     method: int
     least: int
     most: int
+    positional: int
     limit: int
     limit_of_leading: int
     size: int
     arrays: int
     objects: int
+    extents: int
     results: int
     arguments: int
+    names: int
     others: int
     items: int
     array_type: int
     float_type: int
+    int_type: int
     call_method: int
+    as_extent: int
+    forget_error: int
     make_tuple: int
     set_item: int
     hold: int
@@ -58,7 +78,7 @@ class Head(NamedTuple):
 
 
 AT = Head(*range(0, 8 * len(Head._fields), 8))
-ARRAY, NUMBER, CONSTANT = range(3)
+ARRAY, NUMBER, INVERSE, CONSTANT = range(4)
 _SYMBOLS_AT = 8 * len(AT)
 _FORMS_AT = _SYMBOLS_AT + 8 * SYMBOLS
 _FORM = 8 * (4 + EXTENTS)  # of an array: maker, dtype, whether it has leading extents, how many others, which
@@ -72,8 +92,16 @@ _arguments = room(32)
 
 
 @called
-def fits(array: int, form: int, plan: int, symbols: int) -> bool:
-    """Whether an object is an array of that form; symbols that were not known are from now on."""
+def agrees(extent: int, symbol: int) -> Any:
+    """Whether an extent is what is known of it; if nothing was, it is known from now on."""
+    if load(symbol) == UNKNOWN:
+        store(symbol, extent)
+    return load(symbol) == extent
+
+
+@called
+def fits(array: int, form: int, plan: int, symbols: int) -> Any:
+    """Whether an object is an array of that form."""
     if (
         load(array + _TYPE) != load(plan + AT.array_type)
         or load(array + _DTYPE) != load(form + 8)
@@ -101,31 +129,10 @@ def fits(array: int, form: int, plan: int, symbols: int) -> bool:
         for i in range(leading):
             if load(extents + 8 * i) != load(first + 8 * i):
                 return False
+    fit = True
     for i in range(load(form + 24)):
-        extent = load(extents + 8 * (leading + i))
-        known = symbols + 8 * load(form + 32 + 8 * i)
-        if load(known) == UNKNOWN:
-            store(known, extent)
-        elif load(known) != extent:
-            return False
-    return True
-
-
-@called
-def new_array(form: int, plan: int, symbols: int) -> Any:
-    """An array of that form; 0 where there is no memory for it."""
-    extents, count = _extents(), 0
-    if load(form + 16) != 0:
-        count = load(symbols + _LEADING_COUNT)
-        first = load(symbols + _LEADING)
-        for i in range(count):
-            store(extents + 8 * i, load(first + 8 * i))
-    for i in range(load(form + 24)):
-        store(extents + 8 * count, load(symbols + 8 * load(form + 32 + 8 * i)))
-        count += 1
-    dtype = load(form + 8)
-    call(load(plan + AT.hold), (dtype,))  # NumPy takes a reference from its caller
-    return call(load(form), (count, extents, dtype, 0))
+        fit = fit and agrees(load(extents + 8 * (leading + i)), symbols + 8 * load(form + 32 + 8 * i))
+    return fit
 
 
 @called
@@ -138,6 +145,23 @@ def product_of(mask: int, symbols: int) -> int:
 
 
 @called
+def new_array(form: int, plan: int, symbols: int) -> Any:
+    """An array of that form; 0 where there is no memory for it."""
+    extents, count = _extents(), 0
+    if load(form + 16) != 0:
+        count = load(symbols + _LEADING_COUNT)
+        first = load(symbols + _LEADING)
+        for i in range(count):
+            store(extents + 8 * i, load(first + 8 * i))
+    for i in range(load(form + 24)):
+        store(extents + 8 * count, product_of(load(form + 32 + 8 * i), symbols))
+        count += 1
+    dtype = load(form + 8)
+    call(load(plan + AT.hold), (dtype,))  # NumPy takes a reference from its caller
+    return call(load(form), (count, extents, dtype, 0))
+
+
+@called
 def drop_all(results: int, count: int, plan: int) -> None:
     for i in range(count):
         call(load(plan + AT.drop), (load(results + 8 * i),))
@@ -145,38 +169,59 @@ def drop_all(results: int, count: int, plan: int) -> None:
 
 @called
 def is_number(value: int, plan: int) -> Any:
-    """Whether an object is a float of Python from 0 on."""
+    """Whether an object is a float of Python above 0, and finite."""
     if load(value + _TYPE) != load(plan + AT.float_type):
         return False
     bits = load(value + _NUMBER)
-    return bits >= 0 and bits <= _INFINITE
+    return bits > 0 and bits < _INFINITE
 
 
 @called
-def all_fit(plan: int, args: int, count: int, symbols: int) -> bool:
-    """Whether arguments are of the plan's form."""
-    if count < load(plan + AT.least) or count > load(plan + AT.most):
+def is_extent(value: int, plan: int, symbol: int) -> Any:
+    """Whether an object is an int of Python that agrees with what is known."""
+    if load(value + _TYPE) != load(plan + AT.int_type):
         return False
+    extent = call(load(plan + AT.as_extent), (value,))
+    if extent < 0:
+        call(load(plan + AT.forget_error), ())
+        return False
+    return agrees(extent, symbol)
+
+
+@called
+def are_named(names: int, plan: int, count: int) -> Any:
+    """Whether the arguments after the first `count` are given by name, and in order."""
+    fit, wanted = True, plan + load(plan + AT.names) + 8 * count
+    for i in range(load(names + _COUNT)):
+        fit = fit and load(names + _ITEMS + 8 * i) == load(wanted + 8 * i)
+    return fit
+
+
+@called
+def all_fit(plan: int, args: int, count: int, symbols: int) -> Any:
+    """Whether arguments are of the plan's form."""
     for i in range(SYMBOLS):
         store(symbols + 8 * i, load(plan + _SYMBOLS_AT + 8 * i))
     store(symbols + _LEADING_COUNT, UNKNOWN)
-    arrays, objects = load(plan + AT.arrays), load(plan + AT.objects)
+    arrays, objects, extents = load(plan + AT.arrays), load(plan + AT.objects), load(plan + AT.extents)
+    fit, others = True, plan + load(plan + AT.others)
     for i in range(arrays):
-        if not fits(load(args + 8 * i), plan + _FORMS_AT + _FORM * i, plan, symbols):
-            return False
+        fit = fit and fits(load(args + 8 * i), plan + _FORMS_AT + _FORM * i, plan, symbols)
+    args += 8 * arrays
     for i in range(objects):
-        if load(args + 8 * (arrays + i)) != load(plan + load(plan + AT.others) + 8 * i):
-            return False
-    numbers = True
-    for i in range(arrays + objects, count):
-        numbers = numbers and is_number(load(args + 8 * i), plan)
-    return numbers
+        fit = fit and load(args + 8 * i) == load(others + 8 * i)
+    for i in range(objects, objects + extents):
+        fit = fit and is_extent(load(args + 8 * i), plan, symbols + 8 * load(others + 8 * i))
+    for i in range(objects + extents, count - arrays):
+        fit = fit and is_number(load(args + 8 * i), plan)
+    return fit
 
 
 @called
 def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, at: int) -> None:
     """What the kernel is given, word after word."""
-    arrays, objects = load(plan + AT.arrays), load(plan + AT.objects)
+    arrays = load(plan + AT.arrays)
+    before_numbers = load(plan + AT.objects) + load(plan + AT.extents)
     for i in range(load(plan + AT.arguments)):
         item = plan + load(plan + AT.items) + _ITEM * i
         kind, value = load(item), load(item + 8)
@@ -186,19 +231,22 @@ def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, 
             for k in range(load(item + 16)):
                 at += 8
                 store(at, product_of(load(item + 24 + 8 * k), symbols))
-        elif kind == NUMBER:
-            place = arrays + objects + value
-            default = plan + load(plan + AT.others) + 8 * (objects + value)
-            store(at, load(load(args + 8 * place) + _NUMBER if place < count else default))
-        else:
+        elif kind == CONSTANT:
             store(at, value)
+        else:
+            place = before_numbers + value
+            default = plan + load(plan + AT.others) + 8 * place
+            number = load(load(args + 8 * (arrays + place)) + _NUMBER if arrays + place < count else default)
+            store(at, inverse(number) if kind == INVERSE else number)
         at += 8
 
 
 def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
     plan = load(plan_array + _DATA)
     symbols, results, arguments = _symbols(), _results(), _arguments()
-    fit = names == 0 and all_fit(plan, args, count, symbols)
+    whole = count + load(names + _COUNT) if names != 0 else count
+    fit = whole >= load(plan + AT.least) and whole <= load(plan + AT.most) and count <= load(plan + AT.positional)
+    fit = fit and (names == 0 or are_named(names, plan, count)) and all_fit(plan, args, whole, symbols)
     size = product_of(load(plan + AT.size), symbols) if fit else 0
     if size == 0 or size >= load(plan + AT.limit) or load(symbols) >= load(plan + AT.limit_of_leading):
         return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
@@ -210,7 +258,7 @@ def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
             return 0
         store(results + 8 * i, result)
         made += 1
-    put_arguments(plan, args, count, results, symbols, arguments)
+    put_arguments(plan, args, whole, results, symbols, arguments)
     if size < _LEAST_FREE:
         refused = call(load(plan + AT.loop), (arguments,))
     else:

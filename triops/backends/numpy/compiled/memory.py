@@ -10,7 +10,7 @@ from numba.core import cgutils, types
 
 from triops.backends.numpy.compiled.jit import intrinsic
 
-__all__ = ["call", "load", "load_half", "room", "store"]
+__all__ = ["call", "inverse", "load", "load_half", "room", "store"]
 
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
 
@@ -48,6 +48,17 @@ def store(context: Any, address: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def inverse(context: Any, bits: Any) -> Any:
+    """1/x of a float64 in a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = builder.bitcast(args[0], ir.DoubleType())
+        return builder.bitcast(builder.fdiv(ir.Constant(number.type, 1.0), number), _WORD)
+
+    return types.int64(types.int64), generate
 
 
 def room(words: int) -> Callable[[], Any]:

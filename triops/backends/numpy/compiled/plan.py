@@ -4,9 +4,10 @@ method takes and returns, and what the kernel is given:
     X:*n G:n b:n eps -> Y:*n mu:*1 rstd:*1 | X(*,n) G(n) b(n) Y(*,n) mu(*) rstd(*) eps
 
 Arrays come first, with their extents: `*` is any number of leading ones, a letter is the same in all arrays, a
-digit is itself. A dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. `P=3` is an
-argument that must be this, and what is left are numbers from 0 on. The kernel is given arrays by extents, which
-may be products, and numbers.
+digit is itself. A dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. Then
+`P=3` is an argument that must be this one, `rows=T` an extent, and what is left are numbers above 0. Those after
+a lone `*` are given by name. The kernel has arrays by their extents, numbers, `1/` them, and constants. Its
+extents, and those of results, may be products, which commas part: `Y:T,3W`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import inspect
 import struct
 import sys
 import sysconfig
+from ast import literal_eval
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +35,7 @@ from triops.backends.numpy.compiled.entry import (
     CONSTANT,
     ENTRY,
     EXTENTS,
+    INVERSE,
     NUMBER,
     SYMBOLS,
     UNKNOWN,
@@ -59,13 +63,13 @@ class Way(NamedTuple):
 
 def before(way: Way, method: Callable[..., Any]) -> Callable[..., Any]:
     """The builtin function that stands before a method for calls of that form."""
-    form = _Form(way, _defaults_of(method))
+    form = _Form(way, method)
     head = [
         address_of_framed(_made(way.kernel.whole, form.kinds)), id(method), *form.head,
-        id(np.ndarray), id(float), *map(_of_python, _OF_PYTHON),
+        id(np.ndarray), id(float), id(int), *map(_of_python, _OF_PYTHON),
     ]  # fmt: skip
     plan = np.array([*Head(*head), *form.words], np.int64).view(_Plan)
-    plan.method = method
+    plan.kept = method, form.kept
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     return make(ctypes.byref(_definition(way.op, _text_of(method))), plan, None)  # type: ignore[no-any-return]
@@ -74,11 +78,12 @@ def before(way: Way, method: Callable[..., Any]) -> Callable[..., Any]:
 class _Plan(np.ndarray):
     """What the builtin function is a method of."""
 
-    method: Any
+    kept: tuple[Any, ...]
+    """What must live as long: it has the address of each."""
 
     def __reduce__(self) -> Any:  # pickled, the function is looked up by its name again
-        owner = self.method.__self__
-        return owner.__reduce__()
+        method, *_ = self.kept
+        return method.__self__.__reduce__()
 
 
 class _Array(NamedTuple):
@@ -93,29 +98,52 @@ class _Array(NamedTuple):
         name, extents, *dtype = text.split(":")
         return cls(name, extents, np.dtype(dtype[0]) if dtype else FLOAT, "zeros" if zeros else "empty")
 
+    @property
+    def own(self) -> list[str]:
+        """All extents after the leading ones."""
+        extents = self.extents.removeprefix("*")
+        return extents.split(",") if "," in extents else [*extents]
+
 
 class _Form:
     """The words of a form. kinds: Numba's types of what the kernel is given."""
 
-    def __init__(self, way: Way, defaults: dict[str, Any]) -> None:
+    def __init__(self, way: Way, method: Callable[..., Any]) -> None:
         call, _, inner = way.form.partition(" | ")
         given, _, returned = call.partition(" -> ")
+        by_place, *by_name = (part.split() for part in given.split(" * "))
+        texts = [*by_place, *chain(*by_name)]
         self._places, self._known = {"*": 0}, [UNKNOWN] * SYMBOLS
-        arrays = [_Array.read(text) for text in given.split() if ":" in text]
+        arrays = [_Array.read(text) for text in texts if ":" in text]
+        fixed = [text.partition("=") for text in texts if "=" in text]
+        objects = [literal_eval(value) for _, _, value in fixed if not _is_symbol(value)]
+        extents = [self._place(value) for _, _, value in fixed if _is_symbol(value)]
+        numbers = [text for text in texts if text.isidentifier()]
         results = [_Array.read(text) for text in returned.split()]
-        objects = [int(text.partition("=")[2]) for text in given.split() if "=" in text]
-        numbers = [text for text in given.split() if ":" not in text and "=" not in text]
-        forms = [word for array in (*arrays, *results) for word in self._form(array)]
+        forms = [word for array in arrays for word in self._form(array, [*map(self._place, array.own)])]
+        forms += [word for array in results for word in self._form(array, [*map(self._mask, array.own)])]
         passed = [*inner.split(), *map(str, way.kernel.first)]
         items, self.kinds = self._inner(passed, [*arrays, *results], numbers)
-        most, size = len(arrays) + len(objects) + len(numbers), self._mask(way.size or arrays[0].extents)
-        others = [*map(id, objects), *(_bits(defaults.get(name, 0.0)) for name in numbers)]
-        after_forms = 8 * (len(AT) + SYMBOLS + len(forms))
+
+        parameters = inspect.signature(method).parameters
+        defaults = {name: each.default for name, each in parameters.items()}
+        names = [*parameters][: len(by_place)] + [text.partition("=")[0] for text in chain(*by_name)]
+        optional = [name for name in numbers if isinstance(defaults.get(name), float)]
+        others = [
+            *map(id, objects),
+            *extents,
+            *(_bits(defaults[name]) if name in optional else 0 for name in numbers),
+        ]
+        at_names = 8 * (len(AT) + SYMBOLS + len(forms))
+        at_others = at_names + 8 * len(names)
         self.head = [
-            most - sum(name in defaults for name in numbers), most, way.kernel.threshold, way.rows, size,
-            len(arrays), len(objects), len(results), len(passed), after_forms, after_forms + 8 * len(others),
+            len(names) - len(optional), len(names), len(by_place),
+            way.kernel.threshold, way.rows, self._mask(way.size or arrays[0].extents),
+            len(arrays), len(objects), len(extents), len(results), len(passed),
+            at_names, at_others, at_others + 8 * len(others),
         ]  # fmt: skip
-        self.words = [*self._known, *forms, *others, *items]
+        self.words = [*self._known, *forms, *(id(sys.intern(name)) for name in names), *others, *items]
+        self.kept = [names, objects]
 
     def _place(self, letter: str) -> int:
         place = self._places.setdefault(letter, len(self._places))
@@ -126,12 +154,10 @@ class _Form:
     def _mask(self, letters: str) -> int:
         return sum(1 << self._place(letter) for letter in letters)
 
-    def _form(self, array: _Array) -> list[int]:
-        others = [self._place(letter) for letter in array.extents if letter != "*"]
-        return [
-            _of_numpy(_OF_NUMPY[array.maker]), id(array.dtype), "*" in array.extents, len(others),
-            *_filled(others),
-        ]  # fmt: skip
+    @staticmethod
+    def _form(array: _Array, own: list[int]) -> list[int]:
+        maker = _of_numpy(_OF_NUMPY[array.maker])
+        return [maker, id(array.dtype), "*" in array.extents, len(own), *_filled(own)]
 
     def _inner(
         self, texts: list[str], arrays: list[_Array], numbers: list[str]
@@ -145,13 +171,17 @@ class _Form:
                 masks = [self._mask(letters) for letters in extents.split(",")]
                 words += [ARRAY, names.index(name), len(masks), *_filled(masks)]
                 kinds.append(types.Array(getattr(types, arrays[names.index(name)].dtype.name), len(masks), "C"))
-            elif name in numbers:
-                words += [NUMBER, numbers.index(name), 0, *_filled([])]
+            elif (number := name.removeprefix("1/")) in numbers:
+                words += [NUMBER if number == name else INVERSE, numbers.index(number), 0, *_filled([])]
                 kinds.append(types.float64)
             else:
                 words += [CONSTANT, _bits(float(name)) if "." in name else int(name), 0, *_filled([])]
                 kinds.append(types.float64 if "." in name else types.int64)
         return words, tuple(kinds)
+
+
+def _is_symbol(text: str) -> bool:
+    return len(text) == 1 and text.isupper()
 
 
 def _filled(words: list[int]) -> list[int]:
@@ -168,16 +198,11 @@ def _made(dispatcher: Any, kinds: tuple[Any, ...]) -> Any:
     return dispatcher.overloads[kinds]
 
 
-def _defaults_of(method: Callable[..., Any]) -> dict[str, Any]:
-    parameters = inspect.signature(method).parameters.items()
-    return {name: each.default for name, each in parameters if each.default is not each.empty}
-
-
 # -- C's side
 
 _OF_PYTHON = (
-    "PyObject_Vectorcall", "PyTuple_New", "PyTuple_SetItem", "Py_IncRef", "Py_DecRef", "PyEval_SaveThread",
-    "PyEval_RestoreThread",
+    "PyObject_Vectorcall", "PyLong_AsSsize_t", "PyErr_Clear", "PyTuple_New", "PyTuple_SetItem", "Py_IncRef",
+    "Py_DecRef", "PyEval_SaveThread", "PyEval_RestoreThread",
 )  # fmt: skip
 _OF_NUMPY = {"zeros": 183, "empty": 184}  # places in its table of functions
 _FASTCALL_KEYWORDS = 0x0080 | 0x0002

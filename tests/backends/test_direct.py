@@ -10,7 +10,7 @@ import sys
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from triops.errors import DTypeError, ShapeError
 
 pytest.importorskip("numba")
 
-from triops.backends.numpy.compiled.direct import WAYS, compile_entry
+from triops.backends.numpy.compiled.direct import WAYS, WAYS_OF_FEW, compile_direct
 from triops.backends.numpy.compiled.plan import Way, before, is_possible
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="objects of this Python are not laid out so")
 
 LEADING = [(), (1,), (7,), (3, 5), (2, 1, 3)]
-_IDS = [f"{way.op}-{n}" for n, way in enumerate(WAYS)]
+ALL = (*WAYS, *WAYS_OF_FEW)
+_IDS = [f"{way.op}-{n}" for n, way in enumerate(ALL)]
 
 
 class Called(Exception):
@@ -37,7 +38,7 @@ class Called(Exception):
 
 @pytest.fixture(name="ops")
 def numpy_ops() -> Ops:
-    compile_entry()
+    compile_direct()
     return triops.get_ops("numpy")
 
 
@@ -54,16 +55,20 @@ class Form:
         """Plain ones."""
         rng, args = np.random.default_rng(5), list[Any]()
         sizes = {str(digit): (digit,) for digit in range(9)}
-        sizes |= {"*": leading, "N": (4,), "n": (6,), "V": (5,)}
+        sizes |= {"*": leading, "N": (4,), "n": (6,), "V": (5,), "T": (9,), "W": (5,), "K": (2,), "C": (3,)}
         for text in self.texts:
             value = text.partition("=")[2]
             if ":" in text:
-                _, extents, *dtype = text.split(":")
+                name, extents, *dtype = text.split(":")
                 shape = tuple(size for letter in extents for size in sizes[letter])
                 floats = rng.standard_normal(shape).astype(np.float32)
                 args.append(rng.integers(0, 2, shape).astype(dtype[0]) if dtype else floats)
+                if name == "lengths":
+                    args[-1] = np.array([3, 1, 2, 3], dtype[0])
+            elif value:
+                args.append(sizes[value][0] if value in sizes else literal_eval(value))
             else:
-                args.append(literal_eval(value) if value else 0.25)
+                args.append(0.25)
         return args
 
     def call(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
@@ -91,7 +96,7 @@ def as_tuple(results: Any) -> tuple[Any, ...]:
     return results if isinstance(results, tuple) else (results,)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=_IDS)
+@pytest.mark.parametrize("way", ALL, ids=_IDS)
 def test_results_are_those_of_the_method(way: Way, ops: Ops) -> None:
     direct, method, form = refusing(ops, way), method_of(ops, way.op), Form(way)
     for leading in LEADING:
@@ -136,30 +141,23 @@ UNLIKE: dict[str, Callable[[Any], Any]] = {
     "big-endian": lambda array: array.astype(array.dtype.newbyteorder(">")),
     "subclass": lambda array: array.view(_Subclass),
     "list": lambda array: array.tolist(),
-    "one more column": lambda array: np.concatenate([array, array], axis=-1),
-    "one more dimension": lambda array: array[None],
     "empty": lambda array: array[:0],
     "none": lambda array: None,
 }
 
 
-@pytest.mark.parametrize("way", WAYS, ids=_IDS)
+@pytest.mark.parametrize("way", ALL, ids=_IDS)
 def test_what_is_not_plain_goes_to_the_method(way: Way, ops: Ops) -> None:
     direct, form = refusing(ops, way), Form(way)
     args = form.arguments()
     arrays = [n for n, arg in enumerate(args) if isinstance(arg, np.ndarray)]
-    of_any_rank = len(arrays) == 1 or way.op == "gather"
-    for place in arrays:
-        other_shape_fits = of_any_rank or (place == 0 and way.op in ("layer_norm", "rms_norm"))
-        for name, change in UNLIKE.items():
-            given = [*args]
-            given[place] = change(args[place])
-            if other_shape_fits and name in ("one more column", "one more dimension"):
-                continue
-            with pytest.raises(Called) as called:
-                form.call(direct, given)
-            by_place, by_name = called.value.args
-            assert [*map(id, by_place), *map(id, by_name.values())] == [*map(id, given)], name
+    for place, (name, change) in product(arrays, UNLIKE.items()):
+        given = [*args]
+        given[place] = change(args[place])
+        with pytest.raises(Called) as called:
+            form.call(direct, given)
+        by_place, by_name = called.value.args
+        assert [*map(id, by_place), *map(id, by_name.values())] == [*map(id, given)], name
     for wrong in ([], args[: len(arrays) - 1], [*args, 0.5, 0.5]):
         with pytest.raises(Called):
             direct(*wrong)
@@ -168,7 +166,46 @@ def test_what_is_not_plain_goes_to_the_method(way: Way, ops: Ops) -> None:
     assert called.value.args[1] == {"last": args[-1]}
 
 
-WITH_NUMBERS = [way for way in WAYS if Form(way).texts[-1].isidentifier()]
+RESHAPED: dict[str, Callable[[Any], Any]] = {
+    "twice as many columns": lambda array: np.concatenate([array, array], axis=-1),
+    "twice as many rows": lambda array: np.concatenate([array, array]),
+    "one more dimension": lambda array: array[None],
+    "one less": lambda array: array.reshape(-1),
+}
+
+
+@pytest.mark.parametrize("way", ALL, ids=_IDS)
+def test_what_does_not_fit_goes_to_the_method(way: Way, ops: Ops) -> None:
+    direct, method, form = refusing(ops, way), method_of(ops, way.op), Form(way)
+    args = form.arguments()
+    arrays = [n for n, arg in enumerate(args) if isinstance(arg, np.ndarray)]
+    for place, change in product(arrays, RESHAPED.values()):
+        given = [*args]
+        given[place] = change(args[place])
+        try:
+            results = form.call(direct, given)
+        except Called:  # it need not know all that fits
+            continue
+        for one, other in zip(as_tuple(results), as_tuple(form.call(method, given)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("way", WAYS_OF_FEW, ids=lambda way: way.form)
+def test_integers_that_the_op_refuses_go_to_the_method(way: Way, ops: Ops) -> None:
+    direct, method, form = refusing(ops, way), method_of(ops, way.op), Form(way)
+    args = form.arguments()
+    (place,) = (n for n, text in enumerate(form.texts) if text.startswith(("lengths:", "rows:")))
+    for wrong in (-1, 1000):
+        given = [*args]
+        given[place] = np.array(args[place])
+        given[place].flat[1] = np.array(wrong).astype(given[place].dtype)
+        with pytest.raises(ShapeError):
+            form.call(method, given)
+        with pytest.raises(Called):
+            form.call(direct, given)
+
+
+WITH_NUMBERS = [way for way in ALL if Form(way).texts[-1].isidentifier()]
 
 
 @pytest.mark.parametrize("way", WITH_NUMBERS, ids=lambda way: way.op)
@@ -183,7 +220,7 @@ def test_numbers_are_floats_above_0(way: Way, ops: Ops) -> None:
 
 
 def test_arguments_by_name(ops: Ops) -> None:
-    ways = {way.op: way for way in WAYS}
+    ways = {way.op: way for way in ALL}
     X, G = np.ones((2, 3), np.float32), np.ones(3, np.float32)
     norm = refusing(ops, ways["layer_norm"])
     for settings in ({"eps": 1e-5}, {}):
@@ -216,7 +253,7 @@ def test_objects_are_the_same(way: Way, ops: Ops) -> None:
 
 
 def test_many_entries_go_to_the_method(ops: Ops) -> None:
-    for way in WAYS:
+    for way in ALL:
         if way.form.startswith("X:* -> "):
             direct, threshold = refusing(ops, way), way.kernel.threshold
             direct(np.zeros(threshold - 1, np.float32))
@@ -237,7 +274,7 @@ def test_many_rows_go_to_the_method(ops: Ops) -> None:
 
 
 def test_nothing_is_held_or_lost(ops: Ops) -> None:
-    for way in WAYS:
+    for way in ALL:
         direct, form = refusing(ops, way), Form(way)
         args = form.arguments()
         held = [np.dtype(np.float32), np.dtype(np.int32), *(arg for arg in args if isinstance(arg, np.ndarray))]
@@ -287,7 +324,7 @@ def test_a_class_made_of_ops_keeps_its_methods() -> None:
         def relu(self, X: Any) -> Any:
             return super().relu(X) + 1
 
-    compile_entry()
+    compile_direct()
     ops, X = Loud(triops.get_ops("numpy").backend), np.ones(3, np.float32)
     for _ in range(3):
         np.testing.assert_array_equal(ops.relu(X), X + 1)

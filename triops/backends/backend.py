@@ -179,8 +179,9 @@ class Backend(ABC):
         """What runs for an op: this backend's kernel of its name, or else its formula."""
         return self.kernels.get(name) or self.bind(formula)
 
-    def make_direct(self, ops: object) -> None:  # noqa: B027 - nothing to do is what most do
-        """Put faster functions before methods of an `Ops`, for calls that need none of their checks."""
+    def make_direct(self, ops: object, kernels: dict[str, Callable[..., Any]]) -> None:  # noqa: B027 - optional
+        """Put faster functions before methods of an `Ops`, for calls that need none of their checks. kernels:
+        what the methods call, which may change."""
 
     def over_lists(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel of an op for many sets of arrays in one call: it takes a tuple of lists, then the numbers

@@ -35,7 +35,7 @@ def warmup(filter: str = "*", progress: Callable[[str, int, int], None] | None =
     try:
         from triops.backends.numpy.compiled import COMPILED
         from triops.backends.numpy.compiled.cache import cache_folder
-        from triops.backends.numpy.compiled.direct import compile_entry
+        from triops.backends.numpy.compiled.direct import compile_direct
         from triops.backends.numpy.compiled.jit import count_compiled
         from triops.backends.numpy.compiled.samples import small_and_large
     except ImportError as error:
@@ -51,6 +51,6 @@ def warmup(filter: str = "*", progress: Callable[[str, int, int], None] | None =
             progress(name, number, len(names))
         for call in small_and_large(name, COMPILED[name]):
             call()
-    compile_entry()
+    compile_direct()
     cached, compiled = (now - then for now, then in zip(count_compiled(), before, strict=True))
     return Warmup(len(names), cached, compiled, time.perf_counter() - started, *cache_folder())

@@ -45,7 +45,7 @@ class OpsBase:
             name: backend.kernel(name, formula) for name, formula in FORMULAS.items()
         }
         self._list_kernels: dict[str, Callable[..., Any]] = {}
-        backend.make_direct(self)
+        backend.make_direct(self, self._kernels)
 
     @property
     def name(self) -> str:

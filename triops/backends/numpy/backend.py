@@ -103,11 +103,11 @@ class NumpyBackend(Backend):
             return {}
         return COMPILED
 
-    def make_direct(self, ops: object) -> None:
+    def make_direct(self, ops: object, kernels: dict[str, Callable[..., Any]]) -> None:
         if self.compiled:
             from triops.backends.numpy.compiled.direct import make_direct
 
-            make_direct(ops)
+            make_direct(ops, kernels)
 
     def kernel(self, name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
         general = super().kernel(name, formula)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby, product
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
-from triops.backends.numpy.compiled import maxout, rows, tables, updates
+from triops.backends.numpy.compiled import maxout, rows, updates
 from triops.backends.numpy.compiled.cache import is_cached
 from triops.backends.numpy.compiled.elementwise import FORMS, LOOPS
 from triops.backends.numpy.compiled.entry import ENTRY, enter
-from triops.backends.numpy.compiled.plan import Way, before, is_possible
+from triops.backends.numpy.compiled.few import FEW
+from triops.backends.numpy.compiled.plan import Way, before, compile_way, is_possible
 
-__all__ = ["WAYS", "compile_entry", "make_direct"]
+__all__ = ["WAYS", "WAYS_OF_FEW", "compile_direct", "make_direct"]
 
 _ENOUGH = 8  # kernels, from which to compile what calls them directly pays where it is not on disk
 
@@ -60,30 +63,87 @@ _SUMMED_ROWS = {
     "backprop_rms_norm": "dY:*n X:*n rstd:*1 G:n -> dX:*n dG:n=0 | dY(*,n) X(*,n) rstd(*) G(n) dX(*,n) dG(1,n)",
 }
 
+# With lengths of sequences, or with numbers of rows.
+_LENGTHS = {
+    "reduce_sum": "X:TW lengths:N:ints -> Y:NW | X(T,W) lengths(N) Y(N,W) 0",
+    "reduce_mean": "X:TW lengths:N:ints -> Y:NW | X(T,W) lengths(N) Y(N,W) 1",
+    "reduce_max": "X:TW lengths:N:ints -> Y:NW which:NW:int32 | X(T,W) lengths(N) Y(N,W) which(N,W)",
+    "reduce_last": "X:TW lengths:N:ints -> Y:NW lasts:N:int32 | X(T,W) lengths(N) Y(N,W) lasts(N)",
+    "backprop_reduce_sum": "dY:NW lengths:N:ints rows=T -> dX:TW | dY(N,W) lengths(N) dX(T,W) 0",
+    "backprop_reduce_mean": "dY:NW lengths:N:ints rows=T -> dX:TW | dY(N,W) lengths(N) dX(T,W) 1",
+    "backprop_reduce_max": "dY:NW which:NW:int32 lengths:N:ints rows=T -> dX:TW"
+    " | dY(N,W) which(N,W) lengths(N) dX(T,W)",
+    "softmax_sequences": "X:TW lengths:N:ints -> Y:TW | X(T,W) lengths(N) Y(T,W)",
+    "backprop_softmax_sequences": "dY:TW Y:TW lengths:N:ints -> dX:TW | dY(T,W) Y(T,W) lengths(N) dX(T,W)",
+    "seq2col": "X:TW nW=1 lengths:N:ints -> Y:T,3W | X(T,W) lengths(N) Y(T,3,W) 1",
+}
+_PLACES = {
+    "gather": "table:VW rows:*:ints -> Y:*W | table(V,W) rows(*) Y(*,W)",
+    "scatter_add": "table:VW rows:N:ints values:NW -> Y:VW | table(V,W) rows(N) values(N,W) Y(V,W)",
+    "gather_add": "table:VW rows:NK:ints -> Y:NW | table(V,W) rows(NK) Y(N,W)",
+    "backprop_gather_add": "dY:NW rows:NK:ints nV=V -> dE:VW=0 | dY(N,W) rows(NK) dE(V,W)",
+    "label_cross_entropy": "Y:NC rows:N:ints scale -> losses:N dX:NC | Y(N,C) rows(N) losses(N) dX(N,C) scale",
+}
+_SIZES = {"gather": "*W", "scatter_add": "VW", "gather_add": "NKW", "backprop_gather_add": "NKW"}
+_KERNELS = {"reduce_mean": "reduce_sum", "backprop_reduce_mean": "backprop_reduce_sum"}
+
+
+def _with_integers() -> Iterator[Way]:
+    for forms, dtypes in ((_LENGTHS, ("int32", "int64")), (_PLACES, ("uint32", "int64"))):
+        for (op, form), dtype in product(forms.items(), dtypes):
+            size = "TW" if forms is _LENGTHS else _SIZES.get(op, "")
+            yield Way(op, FEW[_KERNELS.get(op, op)], form.replace(":ints", f":{dtype}"), size)
+
+
+WAYS_OF_FEW = tuple(_with_integers())
 WAYS = (
     *_elementwise(),
     *_maxout(),
     *(Way(op, rows.LOOPS[op], form) for op, form in _ROWS.items()),
     *(Way(op, rows.LOOPS[op], form, rows=rows.ROWS_OF_A_SLICE) for op, form in _SUMMED_ROWS.items()),
-    Way("gather", tables.GATHER_FEW, "table:Vn indices:*:int64 -> Y:*n | table(V,n) indices(*) Y(*,n)", size="*"),
     Way("sgd", updates.SGD, "W:* dW:* learn_rate -> out:* | W(*) dW(*) out(*) learn_rate 1.0"),
 )  # fmt: skip
 
 
-def compile_entry() -> None:
-    """Compile what the builtin functions share, or read it from the disk."""
+def compile_direct() -> None:
+    """Compile what is only for direct calls, or read it from the disk."""
     enter.compile(ENTRY)
+    for way in WAYS_OF_FEW:
+        compile_way(way)
 
 
 _lock = threading.RLock()
 _waiting: list[tuple[Any, Way]] = []
 
 
-def make_direct(ops: Any) -> None:
-    """Put builtin functions before the methods of an `Ops`, each when its kernel has run."""
-    if is_possible():
-        for way in WAYS:
-            way.kernel.when_begun(partial(_begun, ref(ops), way))
+def make_direct(ops: Any, kernels: dict[str, Callable[..., Any]]) -> None:
+    """Put builtin functions before the methods of an `Ops`, when a kernel has run, or one of `kernels` for which
+    there is another for few rows, on disk."""
+    if not is_possible():
+        return
+    for way in WAYS:
+        way.kernel.when_begun(partial(_begun, ref(ops), way))
+    for op, ways in groupby(WAYS_OF_FEW, attrgetter("op")):
+        kernels[op] = _once(kernels, op, partial(_find_few, ref(ops), tuple(ways)))
+
+
+def _once(kernels: dict[str, Callable[..., Any]], op: str, after: Callable[[], None]) -> Callable[..., Any]:
+    """A kernel that stands in for another for one call."""
+    kernel = kernels[op]
+
+    def first(*args: Any, **settings: Any) -> Any:
+        kernels[op] = kernel
+        result = kernel(*args, **settings)
+        after()
+        return result
+
+    return first
+
+
+def _find_few(found: Callable[[], Any], ways: tuple[Way, ...]) -> None:
+    for way in ways:
+        if is_cached(way.kernel.whole):
+            _begun(found, way)
 
 
 def _begun(found: Callable[[], Any], way: Way) -> None:

@@ -43,9 +43,8 @@ _INFINITE = 0x7FF0000000000000  # the bits of infinity: those of numbers above 0
 
 
 class Head(NamedTuple):
-    """Where the first words of a plan are. The known symbols follow, and the forms of arrays and of results;
-    then, each where the head says, the parameters' names; objects that arguments must be, the symbols of those
-    that are extents, and the defaults of numbers; and what the kernel is given."""
+    """Where the first words of a plan are. The known symbols follow; then, each where the head says, the forms of
+    the results, the parameters, and what the kernel is given."""
 
     loop: int
     method: int
@@ -55,13 +54,10 @@ class Head(NamedTuple):
     limit: int
     limit_of_leading: int
     size: int
-    arrays: int
-    objects: int
-    extents: int
     results: int
+    result_forms: int
+    parameters: int
     arguments: int
-    names: int
-    others: int
     items: int
     array_type: int
     float_type: int
@@ -78,11 +74,12 @@ class Head(NamedTuple):
 
 
 AT = Head(*range(0, 8 * len(Head._fields), 8))
-ARRAY, NUMBER, INVERSE, CONSTANT = range(4)
+ARRAY, OBJECT, EXTENT, NUMBER = range(4)  # kinds of parameters
+GIVEN, RETURNED, VALUE, INVERSE, CONSTANT = range(5)  # kinds of what the kernel is given; two are arrays
 _SYMBOLS_AT = 8 * len(AT)
-_FORMS_AT = _SYMBOLS_AT + 8 * SYMBOLS
 _FORM = 8 * (4 + EXTENTS)  # of an array: maker, dtype, whether it has leading extents, how many others, which
-_ITEM = 8 * (3 + EXTENTS)  # of the kernel's arguments: kind, value or place, how many extents, which each
+_PARAMETER = 16 + _FORM  # name, kind, and a form, an object, a symbol, or a number for where none is given
+_ITEM = 8 * (3 + EXTENTS)  # kind, value or place, how many extents, which each
 _LEADING, _LEADING_COUNT = 8 * SYMBOLS, 8 * (SYMBOLS + 1)  # after the symbols: where they are, and how many
 
 _symbols = room(SYMBOLS + 2)
@@ -191,9 +188,9 @@ def is_extent(value: int, plan: int, symbol: int) -> Any:
 @called
 def are_named(names: int, plan: int, count: int) -> Any:
     """Whether the arguments after the first `count` are given by name, and in order."""
-    fit, wanted = True, plan + load(plan + AT.names) + 8 * count
+    fit, wanted = True, plan + load(plan + AT.parameters) + _PARAMETER * count
     for i in range(load(names + _COUNT)):
-        fit = fit and load(names + _ITEMS + 8 * i) == load(wanted + 8 * i)
+        fit = fit and load(names + _ITEMS + 8 * i) == load(wanted + _PARAMETER * i)
     return fit
 
 
@@ -203,30 +200,31 @@ def all_fit(plan: int, args: int, count: int, symbols: int) -> Any:
     for i in range(SYMBOLS):
         store(symbols + 8 * i, load(plan + _SYMBOLS_AT + 8 * i))
     store(symbols + _LEADING_COUNT, UNKNOWN)
-    arrays, objects, extents = load(plan + AT.arrays), load(plan + AT.objects), load(plan + AT.extents)
-    fit, others = True, plan + load(plan + AT.others)
-    for i in range(arrays):
-        fit = fit and fits(load(args + 8 * i), plan + _FORMS_AT + _FORM * i, plan, symbols)
-    args += 8 * arrays
-    for i in range(objects):
-        fit = fit and load(args + 8 * i) == load(others + 8 * i)
-    for i in range(objects, objects + extents):
-        fit = fit and is_extent(load(args + 8 * i), plan, symbols + 8 * load(others + 8 * i))
-    for i in range(objects + extents, count - arrays):
-        fit = fit and is_number(load(args + 8 * i), plan)
+    fit = True
+    for i in range(count):
+        parameter = plan + load(plan + AT.parameters) + _PARAMETER * i
+        value, kind, form = load(args + 8 * i), load(parameter + 8), parameter + 16
+        if not fit:
+            break
+        if kind == ARRAY:
+            fit = fits(value, form, plan, symbols)
+        elif kind == OBJECT:
+            fit = value == load(form)
+        elif kind == EXTENT:
+            fit = is_extent(value, plan, symbols + 8 * load(form))
+        else:
+            fit = is_number(value, plan)
     return fit
 
 
 @called
 def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, at: int) -> None:
     """What the kernel is given, word after word."""
-    arrays = load(plan + AT.arrays)
-    before_numbers = load(plan + AT.objects) + load(plan + AT.extents)
     for i in range(load(plan + AT.arguments)):
         item = plan + load(plan + AT.items) + _ITEM * i
         kind, value = load(item), load(item + 8)
-        if kind == ARRAY:
-            array = load(args + 8 * value) if value < arrays else load(results + 8 * (value - arrays))
+        if kind <= RETURNED:
+            array = load((args if kind == GIVEN else results) + 8 * value)
             store(at, load(array + _DATA))
             for k in range(load(item + 16)):
                 at += 8
@@ -234,9 +232,8 @@ def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, 
         elif kind == CONSTANT:
             store(at, value)
         else:
-            place = before_numbers + value
-            default = plan + load(plan + AT.others) + 8 * place
-            number = load(load(args + 8 * (arrays + place)) + _NUMBER if arrays + place < count else default)
+            default = plan + load(plan + AT.parameters) + _PARAMETER * value + 16
+            number = load(load(args + 8 * value) + _NUMBER if value < count else default)
             store(at, inverse(number) if kind == INVERSE else number)
         at += 8
 
@@ -252,7 +249,7 @@ def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
         return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
     made, wanted = 0, load(plan + AT.results)
     for i in range(wanted):
-        result = new_array(plan + _FORMS_AT + _FORM * (load(plan + AT.arrays) + i), plan, symbols)
+        result = new_array(plan + load(plan + AT.result_forms) + _FORM * i, plan, symbols)
         if result == 0:
             drop_all(results, made, plan)
             return 0

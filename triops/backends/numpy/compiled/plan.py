@@ -3,11 +3,11 @@ method takes and returns, and what the kernel is given:
 
     X:*n G:n b:n eps -> Y:*n mu:*1 rstd:*1 | X(*,n) G(n) b(n) Y(*,n) mu(*) rstd(*) eps
 
-Arrays come first, with their extents: `*` is any number of leading ones, a letter is the same in all arrays, a
-digit is itself. A dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. Then
-`P=3` is an argument that must be this one, `rows=T` an extent, and what is left are numbers above 0. Those after
-a lone `*` are given by name. The kernel has arrays by their extents, numbers, `1/` them, and constants. Its
-extents, and those of results, may be products, which commas part: `Y:T,3W`.
+An array has extents: `*` is any number of leading ones, a letter is the same in all arrays, a digit is itself. A
+dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. `P=3` is an argument that must
+be this one, `rows=T` an extent, and what is left are numbers above 0; those after a lone `*` are given by name.
+The kernel has arrays by their extents, numbers, `1/` them, and constants. Its extents, and those of results, may
+be products, which commas part: `Y:T,3W`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,22 @@ from triops.backends.numpy.compiled.entry import (
     AT,
     CONSTANT,
     ENTRY,
+    EXTENT,
     EXTENTS,
+    GIVEN,
     INVERSE,
     NUMBER,
+    OBJECT,
+    RETURNED,
     SYMBOLS,
     UNKNOWN,
+    VALUE,
     Head,
     enter,
 )
 from triops.backends.numpy.compiled.frames import address_of_framed
 
-__all__ = ["Way", "before", "is_possible"]
+__all__ = ["Way", "before", "compile_way", "is_possible"]
 
 _NO_LIMIT = 2**62
 
@@ -65,7 +70,7 @@ def before(way: Way, method: Callable[..., Any]) -> Callable[..., Any]:
     """The builtin function that stands before a method for calls of that form."""
     form = _Form(way, method)
     head = [
-        address_of_framed(_made(way.kernel.whole, form.kinds)), id(method), *form.head,
+        address_of_framed(_made(way.kernel.whole, kinds_of(way))), id(method), *form.head,
         id(np.ndarray), id(float), id(int), *map(_of_python, _OF_PYTHON),
     ]  # fmt: skip
     plan = np.array([*Head(*head), *form.words], np.int64).view(_Plan)
@@ -105,87 +110,111 @@ class _Array(NamedTuple):
         return extents.split(",") if "," in extents else [*extents]
 
 
+def compile_way(way: Way) -> None:
+    """Compile the kernel of a way, or read it from the disk."""
+    _made(way.kernel.whole, kinds_of(way))
+
+
+def kinds_of(way: Way) -> tuple[Any, ...]:
+    """Numba's types of what the kernel is given."""
+    call, _, inner = way.form.partition(" | ")
+    arrays = {text.partition(":")[0]: _Array.read(text) for text in call.split() if ":" in text}
+    kinds: list[Any] = []
+    for text in (*inner.split(), *map(str, way.kernel.first)):
+        name, _, extents = text.partition("(")
+        if extents:
+            dtype = getattr(types, arrays[name].dtype.name)
+            kinds.append(types.Array(dtype, 1 + extents.count(","), "C"))
+        else:
+            kinds.append(types.int64 if text.isdigit() else types.float64)
+    return tuple(kinds)
+
+
 class _Form:
-    """The words of a form. kinds: Numba's types of what the kernel is given."""
+    """The words of a form."""
 
     def __init__(self, way: Way, method: Callable[..., Any]) -> None:
         call, _, inner = way.form.partition(" | ")
         given, _, returned = call.partition(" -> ")
         by_place, *by_name = (part.split() for part in given.split(" * "))
         texts = [*by_place, *chain(*by_name)]
-        self._places, self._known = {"*": 0}, [UNKNOWN] * SYMBOLS
-        arrays = [_Array.read(text) for text in texts if ":" in text]
-        fixed = [text.partition("=") for text in texts if "=" in text]
-        objects = [literal_eval(value) for _, _, value in fixed if not _is_symbol(value)]
-        extents = [self._place(value) for _, _, value in fixed if _is_symbol(value)]
-        numbers = [text for text in texts if text.isidentifier()]
-        results = [_Array.read(text) for text in returned.split()]
-        forms = [word for array in arrays for word in self._form(array, [*map(self._place, array.own)])]
-        forms += [word for array in results for word in self._form(array, [*map(self._mask, array.own)])]
-        passed = [*inner.split(), *map(str, way.kernel.first)]
-        items, self.kinds = self._inner(passed, [*arrays, *results], numbers)
-
+        self._symbols, self._known = {"*": 0}, [UNKNOWN] * SYMBOLS
         parameters = inspect.signature(method).parameters
-        defaults = {name: each.default for name, each in parameters.items()}
         names = [*parameters][: len(by_place)] + [text.partition("=")[0] for text in chain(*by_name)]
-        optional = [name for name in numbers if isinstance(defaults.get(name), float)]
-        others = [
-            *map(id, objects),
-            *extents,
-            *(_bits(defaults[name]) if name in optional else 0 for name in numbers),
+        optional = [name for name in names if isinstance(parameters[name].default, float)]
+        self.kept: list[Any] = []  # whose addresses are among the words
+        words = [
+            word
+            for name, text in zip(names, texts, strict=True)
+            for word in self._parameter(sys.intern(name), text, parameters[name].default)
         ]
-        at_names = 8 * (len(AT) + SYMBOLS + len(forms))
-        at_others = at_names + 8 * len(names)
+        results = [_Array.read(text) for text in returned.split()]
+        forms = [word for array in results for word in self._form(array, [*map(self._mask, array.own)])]
+        passed = [*inner.split(), *map(str, way.kernel.first)]
+        items = self._items(passed, texts, results)
+        size = self._mask(way.size or _Array.read(texts[0]).extents)
+        at_results = 8 * (len(AT) + SYMBOLS)
+        at_parameters = at_results + 8 * len(forms)
         self.head = [
-            len(names) - len(optional), len(names), len(by_place),
-            way.kernel.threshold, way.rows, self._mask(way.size or arrays[0].extents),
-            len(arrays), len(objects), len(extents), len(results), len(passed),
-            at_names, at_others, at_others + 8 * len(others),
+            len(names) - len(optional), len(names), len(by_place), way.kernel.threshold, way.rows, size,
+            len(results), at_results, at_parameters, len(passed), at_parameters + 8 * len(words),
         ]  # fmt: skip
-        self.words = [*self._known, *forms, *(id(sys.intern(name)) for name in names), *others, *items]
-        self.kept = [names, objects]
+        self.words = [*self._known, *forms, *words, *items]
 
-    def _place(self, letter: str) -> int:
-        place = self._places.setdefault(letter, len(self._places))
+    def _symbol(self, letter: str) -> int:
+        symbol = self._symbols.setdefault(letter, len(self._symbols))
         if letter.isdigit():
-            self._known[place] = int(letter)
-        return place
+            self._known[symbol] = int(letter)
+        return symbol
 
     def _mask(self, letters: str) -> int:
-        return sum(1 << self._place(letter) for letter in letters)
+        return sum(1 << self._symbol(letter) for letter in letters)
 
     @staticmethod
     def _form(array: _Array, own: list[int]) -> list[int]:
         maker = _of_numpy(_OF_NUMPY[array.maker])
-        return [maker, id(array.dtype), "*" in array.extents, len(own), *_filled(own)]
+        return [maker, id(array.dtype), "*" in array.extents, len(own), *_filled(own, EXTENTS)]
 
-    def _inner(
-        self, texts: list[str], arrays: list[_Array], numbers: list[str]
-    ) -> tuple[list[int], tuple[Any, ...]]:
-        names = [array.name for array in arrays]
+    def _parameter(self, name: str, text: str, default: Any) -> list[int]:
+        self.kept.append(name)
+        _, is_fixed, value = text.partition("=")
+        if ":" in text:
+            array = _Array.read(text)
+            return [id(name), ARRAY, *self._form(array, [*map(self._symbol, array.own)])]
+        if is_fixed and _is_symbol(value):
+            kind, word = EXTENT, self._symbol(value)
+        elif is_fixed:
+            self.kept.append(literal_eval(value))
+            kind, word = OBJECT, id(self.kept[-1])
+        else:
+            kind, word = NUMBER, _bits(default) if isinstance(default, float) else 0
+        return [id(name), kind, *_filled([word], 4 + EXTENTS)]
+
+    def _items(self, passed: list[str], texts: list[str], results: list[_Array]) -> list[int]:
+        given = [(GIVEN, n, _Array.read(text)) for n, text in enumerate(texts) if ":" in text]
+        returned = [(RETURNED, n, array) for n, array in enumerate(results)]
+        arrays = {array.name: (kind, place) for kind, place, array in (*given, *returned)}
         words: list[int] = []
-        kinds: list[Any] = []
-        for text in texts:
+        for text in passed:
             name, _, extents = text.rstrip(")").partition("(")
+            number = name.removeprefix("1/")
             if extents:
                 masks = [self._mask(letters) for letters in extents.split(",")]
-                words += [ARRAY, names.index(name), len(masks), *_filled(masks)]
-                kinds.append(types.Array(getattr(types, arrays[names.index(name)].dtype.name), len(masks), "C"))
-            elif (number := name.removeprefix("1/")) in numbers:
-                words += [NUMBER if number == name else INVERSE, numbers.index(number), 0, *_filled([])]
-                kinds.append(types.float64)
+                item = [*arrays[name], len(masks), *masks]
+            elif number in texts:
+                item = [VALUE if number == name else INVERSE, texts.index(number)]
             else:
-                words += [CONSTANT, _bits(float(name)) if "." in name else int(name), 0, *_filled([])]
-                kinds.append(types.float64 if "." in name else types.int64)
-        return words, tuple(kinds)
+                item = [CONSTANT, int(name) if name.isdigit() else _bits(float(name))]
+            words += _filled(item, 3 + EXTENTS)
+        return words
 
 
 def _is_symbol(text: str) -> bool:
     return len(text) == 1 and text.isupper()
 
 
-def _filled(words: list[int]) -> list[int]:
-    return words + [0] * (EXTENTS - len(words))
+def _filled(words: list[int], length: int) -> list[int]:
+    return words + [0] * (length - len(words))
 
 
 def _bits(number: float) -> int:

@@ -14,7 +14,7 @@ from triops.backends.numpy.compiled.integers import starts_of, wide
 from triops.backends.numpy.compiled.row_sums import sum_rows
 from triops.backends.threads import get_num_threads
 
-__all__ = ["GATHER_FEW", "TABLES"]
+__all__ = ["TABLES"]
 
 _INDEX = np.dtype(np.int64)
 _THRESHOLD = 256  # rows from which a second thread pays
@@ -27,17 +27,6 @@ def gather_rows(table: Any, indices: Any, out: Any) -> None:
         row = indices[i]
         for j in range(table.shape[1]):
             out[i, j] = table[row, j]
-
-
-def gather_few(table: Any, indices: Any, out: Any) -> int:
-    # Returns whether an index is out of range.
-    for i in range(indices.size):
-        row = indices[i]
-        if row < 0 or row >= table.shape[0]:
-            return 1
-        for j in range(table.shape[1]):
-            out[i, j] = table[row, j]
-    return 0
 
 
 def copy_entries(X: Any, out: Any) -> None:
@@ -104,7 +93,6 @@ def sum_bags_by_row(dY: Any, rows: Any, bounds: Any, dE: Any, shift: int, part: 
 
 
 _gather = Kernel(gather_rows, globals(), {"indices": 1, "out": 1}, threshold=_THRESHOLD)
-GATHER_FEW = Kernel(gather_few, globals(), {}, threshold=_THRESHOLD)
 _copy = Kernel(copy_entries, globals(), {"X": 1, "out": 1}, threshold=_COPIED)
 _scatter = Kernel(scatter_rows, globals(), {}, threshold=_THRESHOLD)
 _sum_bags = Kernel(sum_bags, globals(), {"out": 1}, threshold=_THRESHOLD)
@@ -113,12 +101,11 @@ _sum_bags_by_row = Kernel(sum_bags_by_row, globals(), {}, threshold=_THRESHOLD)
 
 
 def gather(table: Any, indices: Any) -> Any:
-    few = indices.size < _THRESHOLD
-    if few and table.flags.c_contiguous and GATHER_FEW.begun:  # which is for direct calls from then on
+    if indices.size < _THRESHOLD and table.flags.c_contiguous:
         return table.take(indices, axis=0)
     rows, places = _matrix(table), wide(indices)
     out = floats((*indices.shape, *table.shape[1:]))
-    (GATHER_FEW if few else _gather).run(len(places), rows, places, out.reshape(len(places), rows.shape[1]))
+    _gather.run(len(places), rows, places, out.reshape(len(places), rows.shape[1]))
     return out
 
 

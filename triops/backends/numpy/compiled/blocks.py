@@ -17,7 +17,7 @@ from triops.backends.numpy.compiled.panels import plain_panels, turned_panels
 from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, NARROW, PANEL, tiled
 
-__all__ = ["THRESHOLD", "block_kernel", "in_blocks", "reads_as_it_lies", "with_steps"]
+__all__ = ["THRESHOLD", "block_kernel", "in_blocks", "one_block_kernel", "reads_as_it_lies", "with_steps"]
 
 THRESHOLD = 3 << 18  # multiplications from which a second thread pays
 _AT_A_TIME = 96  # rows, which stay in the nearest caches until what follows the product is done
@@ -60,21 +60,55 @@ def block_kernel(
     lines = [
         f"def kernel(blocks, A, down, along, B, {given}):",
         "    for block in range(blocks.shape[0]):",
+        "        top, bottom = blocks[block, 0], blocks[block, 1]",
         "        left, right = blocks[block, 2], blocks[block, 3]",
-        "        panels = panels_of(B, left, right)",
-        f"        for first in range(blocks[block, 0], blocks[block, 1], {_AT_A_TIME}):",
-        f"            end = smaller(first + {_AT_A_TIME}, blocks[block, 1])",
-        f"            {before}",
-        f"            times_panels(A, down, along, first, end, panels, {', '.join(target)}, right - left)",
-        *(f"            {line}" for line in after),
+        *(f"        {line}" for line in _of_block(target, after, before)),
     ]
-    used = {
-        "at": at,
-        "smaller": smaller,
-        "times_panels": times_panels,
-        "panels_of": turned_panels if turned else plain_panels,
-    }
-    return Kernel((name, "\n".join(lines)), {**names, **used}, {"blocks": 1}, threshold=THRESHOLD, grain=1)
+    names = {**names, **_used(turned=turned)}
+    return Kernel((name, "\n".join(lines)), names, {"blocks": 1}, threshold=THRESHOLD, grain=1)
+
+
+def one_block_kernel(
+    name: str,
+    given: str,
+    target: tuple[str, str],
+    after: list[str],
+    names: Mapping[str, Any],
+    *,
+    before: str = "",
+) -> Kernel:
+    """The same of A Bᵀ for a product that is one block. It returns 1 where it is slow, or left to a BLAS."""
+    lines = [
+        f"def kernel(A, B, {given}):",
+        f"    if A.shape[1] % {_ALIASED} == 0 or refused(A, B):",
+        "        return 1",
+        "    down, along, top, bottom, left, right = A.shape[1], 1, 0, A.shape[0], 0, B.shape[0]",
+        *(f"    {line}" for line in _of_block(target, after, before)),
+        "    return 0",
+    ]
+    names = {"refused": never, **names, **_used(turned=True)}
+    return Kernel((f"{name}_few", "\n".join(lines)), names, {}, threshold=THRESHOLD)
+
+
+@called
+def never(A: Any, B: Any) -> bool:
+    return False
+
+
+def _of_block(target: tuple[str, str], after: list[str], before: str) -> list[str]:
+    return [
+        "panels = panels_of(B, left, right)",
+        f"for first in range(top, bottom, {_AT_A_TIME}):",
+        f"    end = smaller(first + {_AT_A_TIME}, bottom)",
+        f"    {before}",
+        f"    times_panels(A, down, along, first, end, panels, {', '.join(target)}, right - left)",
+        *(f"    {line}" for line in after),
+    ]
+
+
+def _used(*, turned: bool) -> dict[str, Any]:
+    panels_of = turned_panels if turned else plain_panels
+    return {"at": at, "smaller": smaller, "times_panels": times_panels, "panels_of": panels_of}
 
 
 def in_blocks(

@@ -15,7 +15,14 @@ from triops.backends.numpy.compiled.cache import is_cached
 from triops.backends.numpy.compiled.elementwise import FORMS, LOOPS
 from triops.backends.numpy.compiled.entry import ENTRY, enter
 from triops.backends.numpy.compiled.few import FEW
+from triops.backends.numpy.compiled.fused import (
+    backward_few,
+    forward_few,
+    maxout_backward_few,
+    maxout_forward_few,
+)
 from triops.backends.numpy.compiled.plan import Way, before, compile_way, is_possible
+from triops.backends.numpy.compiled.products import AFFINE_FEW
 
 __all__ = ["WAYS", "WAYS_OF_FEW", "compile_direct", "make_direct"]
 
@@ -95,7 +102,37 @@ def _with_integers() -> Iterator[Way]:
             yield Way(op, FEW[_KERNELS.get(op, op)], form.replace(":ints", f":{dtype}"), size)
 
 
-WAYS_OF_FEW = tuple(_with_integers())
+# Those of the layers that most models are made of; others go by their method.
+_READ_RESULT, _READ_INPUT = ("relu",), ("gelu", "mish")
+
+
+def _layers() -> Iterator[Way]:
+    """Products with what follows them: small ones, which are one block."""
+    yield Way("affine", AFFINE_FEW, "X:MI W:OI b:O -> Y:MO | X(M,I) W(O,I) b(O) Y(M,O)", "MIO")
+    for name in (*_READ_RESULT, *_READ_INPUT):
+        saved, inner = ("Y", "Y") if name in _READ_RESULT else ("Z:NO", "Z")
+        form = f"X:NI W:OI b:O f='{name}' -> Y:NO {saved} | X(N,I) W(O,I) b(O) {inner}(N,O) Y(N,O)"
+        yield Way("affine_activation", forward_few(name, name in _READ_INPUT), form, "NIO")
+        for wants_dX, (dX, target) in _DX.items():
+            form = (
+                f"dY:NO X:NI W:OI Z:NO f='{name}' * wants_dX={wants_dX} -> {dX} dW:OI db:O=0"
+                f" | dY(N,O) X(N,I) W(O,I) Z(N,O) {target} dW(O,I) db(O)"
+            )
+            yield Way("backprop_affine_activation", backward_few(name, wants_dX), form, "NIO")
+    for P in (2, 3):
+        form = f"X:NI W:O{P}I b:O{P} -> Y:NO which:NO:int32 | X(N,I) W(O{P},I) b(O{P}) Y(N,O) which(N,O)"
+        yield Way("affine_maxout", maxout_forward_few(P), form, f"NIO{P}")
+        for wants_dX, (dX, target) in _DX.items():
+            form = (
+                f"dY:NO X:NI W:O{P}I which:NO:int32 * wants_dX={wants_dX} -> {dX} dW:O{P}I db:O{P}=0"
+                f" | dY(N,O) X(N,I) W(O{P},I) which(N,O) {target} dW(O{P},I) db(O{P})"
+            )
+            yield Way("backprop_affine_maxout", maxout_backward_few(P, wants_dX), form, f"NIO{P}")
+
+
+_DX = {True: ("dX:NI", "dX(N,I)"), False: ("None", "")}
+
+WAYS_OF_FEW = (*_with_integers(), *sorted(_layers(), key=attrgetter("op")))
 WAYS = (
     *_elementwise(),
     *_maxout(),

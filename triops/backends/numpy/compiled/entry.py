@@ -76,6 +76,9 @@ class Head(NamedTuple):
 AT = Head(*range(0, 8 * len(Head._fields), 8))
 ARRAY, OBJECT, EXTENT, NUMBER = range(4)  # kinds of parameters
 GIVEN, RETURNED, VALUE, INVERSE, CONSTANT = range(5)  # kinds of what the kernel is given; two are arrays
+AS_IT_IS, AGAIN = range(
+    2
+)  # for the maker of a result that is none of this call's arrays: an object, or which it is
 _SYMBOLS_AT = 8 * len(AT)
 _FORM = 8 * (4 + EXTENTS)  # of an array: maker, dtype, whether it has leading extents, how many others, which
 _PARAMETER = 16 + _FORM  # name, kind, and a form, an object, a symbol, or a number for where none is given
@@ -142,8 +145,13 @@ def product_of(mask: int, symbols: int) -> int:
 
 
 @called
-def new_array(form: int, plan: int, symbols: int) -> Any:
-    """An array of that form; 0 where there is no memory for it."""
+def new_result(form: int, plan: int, results: int, symbols: int) -> Any:
+    """An array of that form, 0 where there is no memory for it; or an object, or an earlier result once more."""
+    maker, dtype = load(form), load(form + 8)
+    if maker <= AGAIN:
+        result = dtype if maker == AS_IT_IS else load(results + 8 * dtype)
+        call(load(plan + AT.hold), (result,))
+        return result
     extents, count = _extents(), 0
     if load(form + 16) != 0:
         count = load(symbols + _LEADING_COUNT)
@@ -153,9 +161,8 @@ def new_array(form: int, plan: int, symbols: int) -> Any:
     for i in range(load(form + 24)):
         store(extents + 8 * count, product_of(load(form + 32 + 8 * i), symbols))
         count += 1
-    dtype = load(form + 8)
     call(load(plan + AT.hold), (dtype,))  # NumPy takes a reference from its caller
-    return call(load(form), (count, extents, dtype, 0))
+    return call(maker, (count, extents, dtype, 0))
 
 
 @called
@@ -249,7 +256,7 @@ def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
         return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
     made, wanted = 0, load(plan + AT.results)
     for i in range(wanted):
-        result = new_array(plan + load(plan + AT.result_forms) + _FORM * i, plan, symbols)
+        result = new_result(plan + load(plan + AT.result_forms) + _FORM * i, plan, results, symbols)
         if result == 0:
             drop_all(results, made, plan)
             return 0

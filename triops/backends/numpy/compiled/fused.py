@@ -9,25 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums
-from triops.backends.numpy.compiled.blocks import THRESHOLD, block_kernel, in_blocks, reads_as_it_lies
+from triops.backends.numpy.compiled.arrays import added, flat, floats, matrix, sums, zeros
+from triops.backends.numpy.compiled.blocks import (
+    THRESHOLD,
+    block_kernel,
+    in_blocks,
+    one_block_kernel,
+    reads_as_it_lies,
+)
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.integers import PLACE_IN_32_BITS
+from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.maxout import LONGEST
-from triops.backends.numpy.compiled.products import multiply, slices_of, times
+from triops.backends.numpy.compiled.products import multiply, slices_of, times, turned_times
 from triops.backends.numpy.compiled.scalar import I, kept
 from triops.backends.numpy.compiled.scratch import empty
 from triops.backends.numpy.compiled.tiles import FEW
 
-__all__ = ["FUSED"]
+__all__ = ["FUSED", "backward_few", "forward_few", "maxout_backward_few", "maxout_forward_few"]
 
 _TIMES_W: Mapping[bool, tuple[str, ...]] = {True: ("times(dZ, W, dX)",), False: ()}
 _DX: Mapping[bool, tuple[str, ...]] = {True: ("dX",), False: ()}
 
 
-@cache
-def _forward(activation: str, keeps_input: bool) -> Kernel:
+def _forward_lines(activation: str, keeps_input: bool) -> tuple[Any, ...]:
     form = FORMS[activation]
     after = [
         "for i in range(first, end):",
@@ -40,7 +46,34 @@ def _forward(activation: str, keeps_input: bool) -> Kernel:
     ]
     given = ", ".join(("b", "Z", "Y", *form.settings))
     target = "at(Z, first * Z.shape[1] + left)", "Z.shape[1]"
-    return block_kernel(f"affine_{activation}", given, target, after, {"function": form.function})
+    return f"affine_{activation}", given, target, after, {"function": form.function}
+
+
+@cache
+def _forward(activation: str, keeps_input: bool) -> Kernel:
+    return block_kernel(*_forward_lines(activation, keeps_input))
+
+
+@cache
+def forward_few(activation: str, keeps_input: bool) -> Kernel:
+    """A small layer in a direct call: the same, to the last bit, as one block."""
+    return one_block_kernel(*_forward_lines(activation, keeps_input))
+
+
+@cache
+def backward_few(activation: str, wants_dX: bool) -> Kernel:
+    """All of a small layer's gradient. It returns 1 where tiles had better have copies."""
+    form = FORMS[f"backprop_{activation}"]
+    given = ", ".join(("dY", "X", "W", "saved", *_DX[wants_dX], "dW", "db", *form.settings))
+    dz = f"function({', '.join(('dY[i, j]', 'saved[i, j]', *form.settings))})"
+    lines = [
+        "dZ = empty(dY.shape)",
+        "for i in range(dY.shape[0]):",
+        "    for j in range(dY.shape[1]):",
+        f"        dZ[i, j] = {dz}",
+        "        db[j] += dZ[i, j]",
+    ]
+    return _few_kernel(f"backprop_affine_{activation}", given, lines, {"function": form.function}, wants_dX)
 
 
 @cache
@@ -58,8 +91,7 @@ def _backward(activation: str, wants_dX: bool) -> Kernel:
     return _row_kernel(f"backprop_affine_{activation}", given, lines, names, wants_dX, "dY", "saved", "dZ")
 
 
-@cache
-def _maxout_forward(P: int) -> Kernel:
+def _maxout_lines(P: int) -> tuple[Any, ...]:
     after = [
         "for i in range(first, end):",
         "    z, bias = Z[i - first], b[left:right]",
@@ -79,12 +111,44 @@ def _maxout_forward(P: int) -> Kernel:
             f"        place = I({p}) if better else place",
         ]
     after += ["        top[j] = most", "        index[j] = place"]
-    # In the nearest caches, until it is reduced.
-    scratch = "Z = empty((end - first, right - left))"
-    return block_kernel(
-        f"affine_maxout_{P}", "b, best, which", ("at(Z, 0)", "right - left"), after,
-        {"I": I, "empty": empty}, before=scratch,
-    )  # fmt: skip
+    target = "at(Z, 0)", "right - left"
+    return f"affine_maxout_{P}", "b, best, which", target, after, {"I": I, "empty": empty}
+
+
+# In the nearest caches, until it is reduced.
+_PRODUCT_OF_ROWS = "Z = empty((end - first, right - left))"
+
+
+@cache
+def _maxout_forward(P: int) -> Kernel:
+    return block_kernel(*_maxout_lines(P), before=_PRODUCT_OF_ROWS)
+
+
+@cache
+def maxout_forward_few(P: int) -> Kernel:
+    """A small layer in a direct call: the same, to the last bit, as one block."""
+    return one_block_kernel(*_maxout_lines(P), before=_PRODUCT_OF_ROWS)
+
+
+@cache
+def maxout_backward_few(P: int, wants_dX: bool) -> Kernel:
+    """All of a small layer's gradient. It returns 1 where tiles had better have copies."""
+    lines = [
+        f"dZ = empty((dY.shape[0], {P} * dY.shape[1]))",
+        "for i in range(dY.shape[0]):",
+        "    for j in range(dY.shape[1]):",
+        *(
+            line
+            for p in range(P)
+            for line in (
+                f"        dz_{p} = kept(dY[i, j], which[i, j] == I({p}))",
+                f"        dZ[i, {P} * j + {p}] = dz_{p}",
+                f"        db[{P} * j + {p}] += dz_{p}",
+            )
+        ),
+    ]
+    given = ", ".join(("dY", "X", "W", "which", *_DX[wants_dX], "dW", "db"))
+    return _few_kernel(f"backprop_affine_maxout_{P}", given, lines, {"I": I, "kept": kept}, wants_dX)
 
 
 @cache
@@ -117,6 +181,29 @@ def _row_kernel(
     return Kernel((name, source), {**names, "times": times}, slices, threshold=THRESHOLD, grain=FEW)
 
 
+def _few_kernel(name: str, given: str, lines: list[str], names: Mapping[str, Any], wants_dX: bool) -> Kernel:
+    """dZ, then dW and, where it is wanted, dX."""
+    text = [
+        f"def kernel({given}):",
+        "    if not (lies(X.shape[0], X.shape[1]) and lies(W.shape[0], W.shape[1])):",
+        "        return 1",
+        *(f"    {line}" for line in (*lines, *_TIMES_W[wants_dX], "turned_times(dZ, X, dW)")),
+        "    return 0",
+    ]
+    used = {
+        **names,
+        "empty": empty,
+        "lies": called(reads_as_it_lies),
+        "times": times,
+        "turned_times": turned_times,
+    }
+    return Kernel((f"{name}_few_{wants_dX}", "\n".join(text)), used, {}, threshold=THRESHOLD)
+
+
+def _is_few(X: Any, W: Any) -> bool:
+    return bool(len(X) * W.size < THRESHOLD and reads_as_it_lies(*X.shape) and reads_as_it_lies(*W.shape))
+
+
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
     if not (X.size and W.size):
         return NotImplemented
@@ -134,6 +221,11 @@ def backprop_affine_activation(
 ) -> Any:
     if not (dY.size and X.size):
         return NotImplemented
+    if _is_few(X, W):
+        dW, db, given = floats(W.shape), zeros(len(W)), [matrix(each) for each in (dY, X, W, saved)]
+        dX = [floats(X.shape)] if wants_dX else []
+        backward_few(activation, wants_dX).run(len(X), *given, *dX, dW, db, *_numbers(settings), slices=1)
+        return dX[0] if wants_dX else None, dW, db
     fused = wants_dX and reads_as_it_lies(*W.shape)
     dZ, dX = floats(dY.shape), _like(X, fused)
     slices = slices_of(len(X))
@@ -163,12 +255,17 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
     nO, P, nI = W.shape
     if P > LONGEST or not (dY.size and X.size):
         return NotImplemented
+    winners = matrix(which if which.dtype is PLACE_IN_32_BITS else which.astype(PLACE_IN_32_BITS))
+    W = matrix(W.reshape(nO * P, nI))
+    if _is_few(X, W):
+        dW, db, given = floats((nO, P, nI)), zeros((nO, P)), [matrix(dY), matrix(X), W, winners]
+        dX = [floats(X.shape)] if wants_dX else []
+        maxout_backward_few(P, wants_dX).run(len(X), *given, *dX, dW.reshape(W.shape), db.ravel(), slices=1)
+        return dX[0] if wants_dX else None, dW, db
     fused = wants_dX and reads_as_it_lies(nO * P, nI)
     dZ, dX = floats((len(dY), nO * P)), _like(X, fused)
     slices = slices_of(len(X))
     db = sums(slices, P, nO)
-    winners = matrix(which if which.dtype is PLACE_IN_32_BITS else which.astype(PLACE_IN_32_BITS))
-    W = matrix(W.reshape(nO * P, nI))
     _maxout_backward(P, fused).run(
         len(dY), W, matrix(dY), winners, dZ, dX, db, slices=slices, size=len(X) * W.size
     )

@@ -7,7 +7,7 @@ An array has extents: `*` is any number of leading ones, a letter is the same in
 dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. `P=3` is an argument that must
 be this one, `rows=T` an extent, and what is left are numbers above 0; those after a lone `*` are given by name.
 The kernel has arrays by their extents, numbers, `1/` them, and constants. Its extents, and those of results, may
-be products, which commas part: `Y:T,3W`.
+be products, which commas part: `Y:T,3W`. A result may be None, or an earlier one once more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from numba.core import types
 from triops.backends.numpy.compiled.arrays import FLOAT
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.entry import (
+    AGAIN,
     ARRAY,
+    AS_IT_IS,
     AT,
     CONSTANT,
     ENTRY,
@@ -141,15 +143,20 @@ class _Form:
         self._symbols, self._known = {"*": 0}, [UNKNOWN] * SYMBOLS
         parameters = inspect.signature(method).parameters
         names = [*parameters][: len(by_place)] + [text.partition("=")[0] for text in chain(*by_name)]
-        optional = [name for name in names if isinstance(parameters[name].default, float)]
+        defaults = [parameters[name].default for name in names]
+        optional = [
+            name
+            for name, text, default in zip(names, texts, defaults, strict=True)
+            if (text == name and isinstance(default, float)) or text == f"{name}={default}"
+        ]
         self.kept: list[Any] = []  # whose addresses are among the words
         words = [
             word
-            for name, text in zip(names, texts, strict=True)
-            for word in self._parameter(sys.intern(name), text, parameters[name].default)
+            for name, text, default in zip(names, texts, defaults, strict=True)
+            for word in self._parameter(sys.intern(name), text, default)
         ]
-        results = [_Array.read(text) for text in returned.split()]
-        forms = [word for array in results for word in self._form(array, [*map(self._mask, array.own)])]
+        results = returned.split()
+        forms = [word for text in results for word in self._result(text, results)]
         passed = [*inner.split(), *map(str, way.kernel.first)]
         items = self._items(passed, texts, results)
         size = self._mask(way.size or _Array.read(texts[0]).extents)
@@ -175,6 +182,15 @@ class _Form:
         maker = _of_numpy(_OF_NUMPY[array.maker])
         return [maker, id(array.dtype), "*" in array.extents, len(own), *_filled(own, EXTENTS)]
 
+    def _result(self, text: str, results: list[str]) -> list[int]:
+        if ":" in text:
+            array = _Array.read(text)
+            return self._form(array, [*map(self._mask, array.own)])
+        if text == "None":
+            return _filled([AS_IT_IS, id(None)], 4 + EXTENTS)
+        (again,) = (n for n, other in enumerate(results) if other.startswith(f"{text}:"))
+        return _filled([AGAIN, again], 4 + EXTENTS)
+
     def _parameter(self, name: str, text: str, default: Any) -> list[int]:
         self.kept.append(name)
         _, is_fixed, value = text.partition("=")
@@ -184,15 +200,15 @@ class _Form:
         if is_fixed and _is_symbol(value):
             kind, word = EXTENT, self._symbol(value)
         elif is_fixed:
-            self.kept.append(literal_eval(value))
+            self.kept.append(sys.intern(literal_eval(value)) if "'" in value else literal_eval(value))
             kind, word = OBJECT, id(self.kept[-1])
         else:
             kind, word = NUMBER, _bits(default) if isinstance(default, float) else 0
         return [id(name), kind, *_filled([word], 4 + EXTENTS)]
 
-    def _items(self, passed: list[str], texts: list[str], results: list[_Array]) -> list[int]:
+    def _items(self, passed: list[str], texts: list[str], results: list[str]) -> list[int]:
         given = [(GIVEN, n, _Array.read(text)) for n, text in enumerate(texts) if ":" in text]
-        returned = [(RETURNED, n, array) for n, array in enumerate(results)]
+        returned = [(RETURNED, n, _Array.read(text)) for n, text in enumerate(results) if ":" in text]
         arrays = {array.name: (kind, place) for kind, place, array in (*given, *returned)}
         words: list[int] = []
         for text in passed:

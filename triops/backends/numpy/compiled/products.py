@@ -10,6 +10,7 @@ from triops.backends.numpy.compiled.blocks import (
     THRESHOLD,
     block_kernel,
     in_blocks,
+    one_block_kernel,
     reads_as_it_lies,
     with_steps,
 )
@@ -18,7 +19,7 @@ from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
-__all__ = ["PRODUCTS", "column_sums", "multiply", "slices_of", "times"]
+__all__ = ["AFFINE_FEW", "PRODUCTS", "column_sums", "multiply", "slices_of", "times", "turned_times"]
 
 _SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
@@ -30,6 +31,15 @@ def times(A: Any, B: Any, C: Any) -> None:
     tiled(
         at(A, 0), A.shape[1], 1, at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
         A.shape[1], C.shape[1], False,
+    )  # fmt: skip
+
+
+@called
+def turned_times(A: Any, B: Any, C: Any) -> None:
+    """C = Aᵀ B."""
+    tiled(
+        at(A, 0), 1, A.shape[1], at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
+        A.shape[0], C.shape[1], False,
     )  # fmt: skip
 
 
@@ -74,6 +84,9 @@ def pays(rows: int, columns: int, terms: int, turn_B: bool) -> bool:
     return work > (_SMALL if turn_B else 4 * _SMALL)
 
 
+pays_here = called(pays)
+
+
 def slices_of(rows: int) -> int:
     """How many slices, whatever the number of threads: sums over a slice are the same then. Two threads or four
     have equal shares, where a fifth slice would keep one of them from its end."""
@@ -90,6 +103,14 @@ _ADD_BIAS = [
 _turned_product = block_kernel("product_turned", "Y", _IN_Y, [], {})
 _plain_product = block_kernel("product_plain", "Y", _IN_Y, [], {}, turned=False)
 _affine = block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {})
+
+
+@called
+def is_for_blas(A: Any, B: Any) -> bool:
+    return not pays_here(A.shape[0], B.shape[0], A.shape[1], True)
+
+
+AFFINE_FEW = one_block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {"refused": is_for_blas})
 
 
 def column_sums(Y: Any) -> Any:

@@ -17,7 +17,16 @@ from triops.backends.numpy.compiled.panels import plain_panels, turned_panels
 from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, NARROW, PANEL, tiled
 
-__all__ = ["THRESHOLD", "block_kernel", "in_blocks", "one_block_kernel", "reads_as_it_lies", "with_steps"]
+__all__ = [
+    "THRESHOLD",
+    "block_kernel",
+    "in_blocks",
+    "one_block_kernel",
+    "reads_as_it_lies",
+    "times",
+    "turned_times",
+    "with_steps",
+]
 
 THRESHOLD = 3 << 18  # multiplications from which a second thread pays
 _AT_A_TIME = 96  # rows, which stay in the nearest caches until what follows the product is done
@@ -38,6 +47,24 @@ def times_panels(
     tiled(
         at(A, down * first), down, along, at(panels, 0), PANEL, PANEL * terms, C, down_C,
         end - first, terms, columns, False,
+    )  # fmt: skip
+
+
+@called
+def times(A: Any, B: Any, C: Any) -> None:
+    """C = A B."""
+    tiled(
+        at(A, 0), A.shape[1], 1, at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
+        A.shape[1], C.shape[1], False,
+    )  # fmt: skip
+
+
+@called
+def turned_times(A: Any, B: Any, C: Any) -> None:
+    """C = Aᵀ B."""
+    tiled(
+        at(A, 0), 1, A.shape[1], at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
+        A.shape[0], C.shape[1], False,
     )  # fmt: skip
 
 

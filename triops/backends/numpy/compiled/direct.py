@@ -22,7 +22,7 @@ from triops.backends.numpy.compiled.fused import (
     maxout_forward_few,
 )
 from triops.backends.numpy.compiled.plan import Way, before, compile_way, is_possible
-from triops.backends.numpy.compiled.products import AFFINE_FEW
+from triops.backends.numpy.compiled.products import AFFINE_FEW, BACKPROP_AFFINE_FEW, PRODUCT_FEW
 
 __all__ = ["WAYS", "WAYS_OF_FEW", "compile_direct", "make_direct"]
 
@@ -95,11 +95,21 @@ _SIZES = {"gather": "*W", "scatter_add": "VW", "gather_add": "NKW", "backprop_ga
 _KERNELS = {"reduce_mean": "reduce_sum", "backprop_reduce_mean": "backprop_reduce_sum"}
 
 
+_BAGS = {
+    "embedding_bag": "table:VW rows:TK:places lengths:N:ints * mean=False -> Y:NW"
+    " | table(V,W) rows(TK) rows(T,K) lengths(N) Y(N,W)",
+    "backprop_embedding_bag": "dY:NW rows:TK:places lengths:N:ints nV=V * mean=False -> dE:VW=0"
+    " | dY(N,W) rows(TK) rows(T,K) lengths(N) dE(V,W)",
+}
+
+
 def _with_integers() -> Iterator[Way]:
     for forms, dtypes in ((_LENGTHS, ("int32", "int64")), (_PLACES, ("uint32", "int64"))):
         for (op, form), dtype in product(forms.items(), dtypes):
             size = "TW" if forms is _LENGTHS else _SIZES.get(op, "")
             yield Way(op, FEW[_KERNELS.get(op, op)], form.replace(":ints", f":{dtype}"), size)
+    for (op, form), (places, ints) in product(_BAGS.items(), (("uint32", "int32"), ("int64", "int64"))):
+        yield Way(op, FEW[op], form.replace(":places", f":{places}").replace(":ints", f":{ints}"), "TKW")
 
 
 # Those of the layers that most models are made of; others go by their method.
@@ -108,6 +118,13 @@ _READ_RESULT, _READ_INPUT = ("relu",), ("gelu", "mish")
 
 def _layers() -> Iterator[Way]:
     """Products with what follows them: small ones, which are one block."""
+    yield Way("gemm", PRODUCT_FEW, "X:MI Y:OI * trans2=True -> Z:MO | X(M,I) Y(O,I) Z(M,O)", "MIO")
+    for wants_dX, (dX, target) in _DX.items():
+        form = (
+            f"dY:NO X:NI W:OI * wants_dX={wants_dX} -> {dX} dW:OI db:O=0"
+            f" | dY(N,O) X(N,I) W(O,I) {target} dW(O,I) db(O)"
+        )
+        yield Way("backprop_affine", BACKPROP_AFFINE_FEW[wants_dX], form, "NIO")
     yield Way("affine", AFFINE_FEW, "X:MI W:OI b:O -> Y:MO | X(M,I) W(O,I) b(O) Y(M,O)", "MIO")
     for name in (*_READ_RESULT, *_READ_INPUT):
         saved, inner = ("Y", "Y") if name in _READ_RESULT else ("Z:NO", "Z")

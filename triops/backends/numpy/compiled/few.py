@@ -178,11 +178,40 @@ def backprop_gather_add_few(dY: Any, indices: Any, dE: Any) -> int:
     return 0
 
 
+def embedding_bag_few(table: Any, indices: Any, grid: Any, lengths: Any, Y: Any) -> int:
+    if not (in_range(indices, table.shape[0]) and add_up(lengths, grid.shape[0], 0)):
+        return 1
+    end = 0
+    for n in range(lengths.size):
+        first, end = end, end + grid.shape[1] * lengths[n]
+        for j in range(Y.shape[1]):
+            Y[n, j] = F(0)
+        for i in range(first, end):
+            row = indices[i]
+            for j in range(Y.shape[1]):
+                Y[n, j] += table[row, j]
+    return 0
+
+
+def backprop_embedding_bag_few(dY: Any, indices: Any, grid: Any, lengths: Any, dE: Any) -> int:
+    if not (in_range(indices, dE.shape[0]) and add_up(lengths, grid.shape[0], 0)):
+        return 1
+    end = 0
+    for n in range(lengths.size):
+        first, end = end, end + grid.shape[1] * lengths[n]
+        for i in range(first, end):
+            row = indices[i]
+            for j in range(dE.shape[1]):
+                dE[row, j] += dY[n, j]
+    return 0
+
+
 FEW = {
     function.__name__.removesuffix("_few"): Kernel(function, globals(), {}, threshold=_THRESHOLD)
     for function in (
         reduce_sum_few, reduce_max_few, reduce_last_few, backprop_reduce_sum_few, backprop_reduce_max_few,
         softmax_sequences_few, backprop_softmax_sequences_few, seq2col_few, label_cross_entropy_few,
-        scatter_add_few, gather_few, gather_add_few, backprop_gather_add_few,
+        scatter_add_few, gather_few, gather_add_few, backprop_gather_add_few, embedding_bag_few,
+        backprop_embedding_bag_few,
     )
 }  # fmt: skip

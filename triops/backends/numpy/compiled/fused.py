@@ -16,13 +16,14 @@ from triops.backends.numpy.compiled.blocks import (
     in_blocks,
     one_block_kernel,
     reads_as_it_lies,
+    times,
 )
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
+from triops.backends.numpy.compiled.gradients import gradient_kernel, is_small
 from triops.backends.numpy.compiled.integers import PLACE_IN_32_BITS
-from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.maxout import LONGEST
-from triops.backends.numpy.compiled.products import multiply, slices_of, times, turned_times
+from triops.backends.numpy.compiled.products import multiply, slices_of
 from triops.backends.numpy.compiled.scalar import I, kept
 from triops.backends.numpy.compiled.scratch import empty
 from triops.backends.numpy.compiled.tiles import FEW
@@ -64,7 +65,7 @@ def forward_few(activation: str, keeps_input: bool) -> Kernel:
 def backward_few(activation: str, wants_dX: bool) -> Kernel:
     """All of a small layer's gradient. It returns 1 where tiles had better have copies."""
     form = FORMS[f"backprop_{activation}"]
-    given = ", ".join(("dY", "X", "W", "saved", *_DX[wants_dX], "dW", "db", *form.settings))
+    given = ", ".join(("saved", *_DX[wants_dX], "dW", "db", *form.settings))
     dz = f"function({', '.join(('dY[i, j]', 'saved[i, j]', *form.settings))})"
     lines = [
         "dZ = empty(dY.shape)",
@@ -73,7 +74,9 @@ def backward_few(activation: str, wants_dX: bool) -> Kernel:
         f"        dZ[i, j] = {dz}",
         "        db[j] += dZ[i, j]",
     ]
-    return _few_kernel(f"backprop_affine_{activation}", given, lines, {"function": form.function}, wants_dX)
+    return gradient_kernel(
+        f"backprop_affine_{activation}", given, lines, {"function": form.function}, wants_dX=wants_dX
+    )
 
 
 @cache
@@ -147,8 +150,8 @@ def maxout_backward_few(P: int, wants_dX: bool) -> Kernel:
             )
         ),
     ]
-    given = ", ".join(("dY", "X", "W", "which", *_DX[wants_dX], "dW", "db"))
-    return _few_kernel(f"backprop_affine_maxout_{P}", given, lines, {"I": I, "kept": kept}, wants_dX)
+    given = ", ".join(("which", *_DX[wants_dX], "dW", "db"))
+    return gradient_kernel(f"backprop_affine_maxout_{P}", given, lines, {"I": I, "kept": kept}, wants_dX=wants_dX)
 
 
 @cache
@@ -181,29 +184,6 @@ def _row_kernel(
     return Kernel((name, source), {**names, "times": times}, slices, threshold=THRESHOLD, grain=FEW)
 
 
-def _few_kernel(name: str, given: str, lines: list[str], names: Mapping[str, Any], wants_dX: bool) -> Kernel:
-    """dZ, then dW and, where it is wanted, dX."""
-    text = [
-        f"def kernel({given}):",
-        "    if not (lies(X.shape[0], X.shape[1]) and lies(W.shape[0], W.shape[1])):",
-        "        return 1",
-        *(f"    {line}" for line in (*lines, *_TIMES_W[wants_dX], "turned_times(dZ, X, dW)")),
-        "    return 0",
-    ]
-    used = {
-        **names,
-        "empty": empty,
-        "lies": called(reads_as_it_lies),
-        "times": times,
-        "turned_times": turned_times,
-    }
-    return Kernel((f"{name}_few_{wants_dX}", "\n".join(text)), used, {}, threshold=THRESHOLD)
-
-
-def _is_few(X: Any, W: Any) -> bool:
-    return bool(len(X) * W.size < THRESHOLD and reads_as_it_lies(*X.shape) and reads_as_it_lies(*W.shape))
-
-
 def affine_activation(X: Any, W: Any, b: Any, *, activation: str, settings: Any, keeps_input: bool) -> Any:
     if not (X.size and W.size):
         return NotImplemented
@@ -221,7 +201,7 @@ def backprop_affine_activation(
 ) -> Any:
     if not (dY.size and X.size):
         return NotImplemented
-    if _is_few(X, W):
+    if is_small(X, W):
         dW, db, given = floats(W.shape), zeros(len(W)), [matrix(each) for each in (dY, X, W, saved)]
         dX = [floats(X.shape)] if wants_dX else []
         backward_few(activation, wants_dX).run(len(X), *given, *dX, dW, db, *_numbers(settings), slices=1)
@@ -257,7 +237,7 @@ def backprop_affine_maxout(dY: Any, X: Any, W: Any, which: Any, *, wants_dX: boo
         return NotImplemented
     winners = matrix(which if which.dtype is PLACE_IN_32_BITS else which.astype(PLACE_IN_32_BITS))
     W = matrix(W.reshape(nO * P, nI))
-    if _is_few(X, W):
+    if is_small(X, W):
         dW, db, given = floats((nO, P, nI)), zeros((nO, P)), [matrix(dY), matrix(X), W, winners]
         dX = [floats(X.shape)] if wants_dX else []
         maxout_backward_few(P, wants_dX).run(len(X), *given, *dX, dW.reshape(W.shape), db.ravel(), slices=1)

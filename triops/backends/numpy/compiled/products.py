@@ -15,11 +15,20 @@ from triops.backends.numpy.compiled.blocks import (
     with_steps,
 )
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
+from triops.backends.numpy.compiled.gradients import gradient_kernel, is_small
 from triops.backends.numpy.compiled.jit import called
 from triops.backends.numpy.compiled.places import at
 from triops.backends.numpy.compiled.tiles import FEW, PANEL, tiled
 
-__all__ = ["AFFINE_FEW", "PRODUCTS", "column_sums", "multiply", "slices_of", "times", "turned_times"]
+__all__ = [
+    "AFFINE_FEW",
+    "BACKPROP_AFFINE_FEW",
+    "PRODUCTS",
+    "PRODUCT_FEW",
+    "column_sums",
+    "multiply",
+    "slices_of",
+]
 
 _SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
@@ -110,7 +119,22 @@ def is_for_blas(A: Any, B: Any) -> bool:
     return not pays_here(A.shape[0], B.shape[0], A.shape[1], True)
 
 
+# Small ones in direct calls: the same, to the last bit, as one block.
 AFFINE_FEW = one_block_kernel("affine", "b, Y", _IN_Y, _ADD_BIAS, {"refused": is_for_blas})
+PRODUCT_FEW = one_block_kernel("product_turned", "Y", _IN_Y, [], {"refused": is_for_blas})
+
+_SUMS_OF_ROWS = [
+    "for i in range(dY.shape[0]):",
+    "    for j in range(dY.shape[1]):",
+    "        db[j] += dY[i, j]",
+    "dZ = dY",
+]
+BACKPROP_AFFINE_FEW = {
+    wants_dX: gradient_kernel(
+        "backprop_affine", "dX, dW, db" if wants_dX else "dW, db", _SUMS_OF_ROWS, {}, wants_dX=wants_dX
+    )
+    for wants_dX in (True, False)
+}
 
 
 def column_sums(Y: Any) -> Any:
@@ -157,6 +181,10 @@ def affine(X: Any, W: Any, b: Any) -> Any:
 
 
 def backprop_affine(dY: Any, X: Any, W: Any, *, wants_dX: bool) -> Any:
+    if X.size and W.size and is_small(X, W):
+        dX, dW, db = [floats(X.shape)] if wants_dX else [], floats(W.shape), zeros(len(W))
+        BACKPROP_AFFINE_FEW[wants_dX].run(len(X), matrix(dY), matrix(X), matrix(W), *dX, dW, db, slices=1)
+        return dX[0] if wants_dX else None, dW, db
     dW = multiply(dY, True, X, False)
     if not wants_dX:
         return None, dW, column_sums(dY)

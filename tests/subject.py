@@ -3,6 +3,7 @@ other than NumPy; a backend is loaded only by asking triops for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from triops import Ops, get_ops
 from triops.backends.numpy import NumpyBackend
 from triops.errors import BackendUnavailable
 
-__all__ = ["ON_THE_CPU", "FormulaBackend", "Subject", "ops_or_skip", "subject"]
+__all__ = ["ON_THE_CPU", "FormulaBackend", "Subject", "method_of", "ops_or_skip", "subject"]
 
 
 class FormulaBackend(NumpyBackend):
@@ -60,6 +61,11 @@ def ops_or_skip(name: str, device: str | None = None) -> Ops:
         return get_ops(name, device)
     except BackendUnavailable as error:
         pytest.skip(error.message)
+
+
+def method_of(ops: Ops, op: str) -> Callable[..., Any]:
+    """An op's method, without the builtin function that may stand before it."""
+    return getattr(type(ops), op).__get__(ops)  # type: ignore[no-any-return]
 
 
 def foreign_array(subject: Subject) -> Any:

@@ -15,6 +15,7 @@ from benchmarks.ops.measure import FULL, QUICK, Row, measure
 from benchmarks.ops.peers import Peer, load_peers
 from benchmarks.ops.table import means, print_rows
 from benchmarks.report import check_json_file, choose, machine_load, warn_if_busy, warn_of_slow_blas, write_json
+from triops.backends.compiling import compile_direct
 
 __all__ = ["run_ops"]
 
@@ -26,6 +27,8 @@ def run_ops(contains: Sequence[str], sizes: Sequence[str], *, quick: bool, json_
     load = machine_load()
     peers, left_out = load_peers()
     progress = Console(stderr=True, highlight=False)
+    for case in chosen:
+        compile_direct(case.name)
     progress.print("measuring what the machine can do", soft_wrap=True)
     ceilings = measure_ceilings(quick)
     work = [(case, size, shape) for case in chosen for size in sizes for shape in case.shapes[size]]

@@ -74,9 +74,12 @@ def _watched(ops: Any) -> Iterator[tuple[dict[str, float], list[Any]]]:
     tables = [(table, dict(table)) for table in (ops._kernels, ops._list_kernels)]
     for table, kernels in tables:
         table.update({name: watching(name, kernel) for name, kernel in kernels.items()})
+    # Small arrays go to their kernels directly: not now.
+    direct = {name: vars(ops).pop(name) for name in [*vars(ops)] if hasattr(type(ops), name)}
     try:
         yield seconds, factors
     finally:
+        vars(ops).update(direct)
         for table, kernels in tables:
             table.update(kernels)
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.interpreter import HIDE, run_python
 from tests.ops.cases import CASES, OpCase, leaves, mapped
+from tests.subject import method_of
 from triops import get_ops, set_num_threads
 
 pytest.importorskip("numba")
@@ -50,7 +51,7 @@ def test_threads_change_no_result(case: OpCase) -> None:
         with np.errstate(all="ignore"):
             args = [mapped(_float32, arg) for arg in sample.args]
             one, several = (
-                _driven(threads, getattr(ops, case.op), args, sample.settings) for threads in (False, True)
+                _driven(threads, method_of(ops, case.op), args, sample.settings) for threads in (False, True)
             )
         for a, b in zip(one, several, strict=True):
             # The last entries of a slice are computed one by one, the others in vectors that contract otherwise.

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 
 import triops
+from tests.subject import method_of
 from triops import Ops
 from triops.errors import DTypeError, ShapeError
 
 pytest.importorskip("numba")
 
+from triops.backends.numpy.compiled import direct
 from triops.backends.numpy.compiled.direct import WAYS, WAYS_OF_FEW, compile_direct
 from triops.backends.numpy.compiled.plan import Way, before, is_possible
 
@@ -77,10 +79,6 @@ class Form:
     def call(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         by_place = len(args) - len(self.names)
         return function(*args[:by_place], **dict(zip(self.names, args[by_place:], strict=True)))
-
-
-def method_of(ops: Ops, name: str) -> Callable[..., Any]:
-    return getattr(type(ops), name).__get__(ops)  # type: ignore[no-any-return]
 
 
 def refusing(ops: Ops, way: Way) -> Callable[..., Any]:
@@ -346,6 +344,21 @@ def test_a_class_made_of_ops_keeps_its_methods() -> None:
         np.testing.assert_array_equal(ops.relu(X), X + 1)
         np.testing.assert_array_equal(ops.sigmoid(X), 1 / (1 + np.exp(-X)))
     assert isinstance(ops.sigmoid, type(len))
+
+
+def test_kernels_for_few_come_from_the_disk_or_after_many_calls() -> None:
+    compile_direct("gather")
+    ops, table, rows = Ops(triops.get_ops("numpy").backend), np.ones((3, 2), np.float32), np.array([2, 0])
+    ops.relu(table)
+    ops.gather(table, rows)
+    assert isinstance(ops.gather, type(len))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "is_cached", lambda dispatcher: False)
+        patch.setattr(direct, "_OFTEN", 3)
+        ops = Ops(triops.get_ops("numpy").backend)
+        for number in range(1, 5):
+            ops.gather(table, rows)
+            assert isinstance(ops.gather, type(len)) == (number >= 3)
 
 
 def test_threads(ops: Ops) -> None:

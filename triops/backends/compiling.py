@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["compile_seconds", "kernels_compiled"]
+__all__ = ["compile_direct", "compile_seconds", "kernels_compiled"]
 
 # Tracing is left out: a program's time has those of the programs inside it in it, and would be counted twice.
 _XLA_EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
@@ -32,6 +32,14 @@ def kernels_compiled() -> int:
     from triops.backends.numpy.compiled.jit import count_compiled
 
     return count_compiled()[1]
+
+
+def compile_direct(op: str) -> None:
+    """Compile what an op's small arrays go to without Python, which comes by itself after many calls."""
+    if "numba" in sys.modules:
+        from triops.backends.numpy.compiled import direct
+
+        direct.compile_direct(op)
 
 
 @cache

@@ -97,7 +97,7 @@ class Worker:
 
     def compile(self, suite: str, name: str, shape: list[int], dtype: str) -> dict[str, Any]:
         """Call a case until all is compiled that it needs, and say how many kernels were not on disk."""
-        from triops.backends.compiling import kernels_compiled
+        from triops.backends.compiling import compile_direct, kernels_compiled
         from triops.bench.measure import listed
 
         assert self._case is not None
@@ -109,6 +109,8 @@ class Worker:
                 work.renew()
             self._ops.synchronize(*listed(work.call()))
         work.outputs()
+        if suite == "ops":
+            compile_direct(name)
         return {"compiled": kernels_compiled() - before}
 
     def turn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import groupby, product
+from itertools import count, groupby, product
 from operator import attrgetter
 from typing import Any
 from weakref import ref
@@ -26,7 +26,8 @@ from triops.backends.numpy.compiled.products import AFFINE_FEW, BACKPROP_AFFINE_
 
 __all__ = ["WAYS", "WAYS_OF_FEW", "compile_direct", "make_direct"]
 
-_ENOUGH = 8  # kernels, from which to compile what calls them directly pays where it is not on disk
+# Where what calls kernels directly is not on disk, so many kernels, or calls of an op, are enough to compile it.
+_ENOUGH, _OFTEN = 8, 20_000
 
 
 def _elementwise() -> Iterator[Way]:
@@ -159,11 +160,14 @@ WAYS = (
 )  # fmt: skip
 
 
-def compile_direct() -> None:
-    """Compile what is only for direct calls, or read it from the disk."""
+def compile_direct(op: str | None = None) -> None:
+    """Compile what is only for direct calls, of one op or of all, or read it from the disk."""
+    if not is_possible():
+        return
     enter.compile(ENTRY)
     for way in WAYS_OF_FEW:
-        compile_way(way)
+        if op in (None, way.op):
+            compile_way(way)
 
 
 _lock = threading.RLock()
@@ -171,39 +175,39 @@ _waiting: list[tuple[Any, Way]] = []
 
 
 def make_direct(ops: Any, kernels: dict[str, Callable[..., Any]]) -> None:
-    """Put builtin functions before the methods of an `Ops`, when a kernel has run, or one of `kernels` for which
-    there is another for few rows, on disk."""
+    """Put builtin functions before the methods of an `Ops`, as soon as a kernel has run, or one of `kernels` for
+    which there is another for few rows."""
     if not is_possible():
         return
     for way in WAYS:
-        way.kernel.when_begun(partial(_begun, ref(ops), way))
+        way.kernel.when_begun(partial(_put_before, [way], ref(ops)))
     for op, ways in groupby(WAYS_OF_FEW, attrgetter("op")):
-        kernels[op] = _once(kernels, op, partial(_find_few, ref(ops), tuple(ways)))
+        kernels[op] = _counted(kernels, op, [*ways], ref(ops))
 
 
-def _once(kernels: dict[str, Callable[..., Any]], op: str, after: Callable[[], None]) -> Callable[..., Any]:
-    """A kernel that stands in for another for one call."""
-    kernel = kernels[op]
+def _counted(
+    kernels: dict[str, Callable[..., Any]], op: str, ways: list[Way], found: Callable[[], Any]
+) -> Callable[..., Any]:
+    """A kernel that stands in for another until that one's ways are on disk, or worth it to be compiled."""
+    kernel, calls = kernels[op], count(1)
 
-    def first(*args: Any, **settings: Any) -> Any:
-        kernels[op] = kernel
+    def call(*args: Any, **settings: Any) -> Any:
         result = kernel(*args, **settings)
-        after()
+        number = next(calls)
+        if number in (1, _OFTEN):
+            ready = ways if number == _OFTEN else [way for way in ways if is_cached(way.kernel.whole)]
+            if ready:
+                kernels[op] = kernel
+                _put_before(ready, found, at_once=number == _OFTEN)
         return result
 
-    return first
+    return call
 
 
-def _find_few(found: Callable[[], Any], ways: tuple[Way, ...]) -> None:
-    for way in ways:
-        if is_cached(way.kernel.whole):
-            _begun(found, way)
-
-
-def _begun(found: Callable[[], Any], way: Way) -> None:
+def _put_before(ways: list[Way], found: Callable[[], Any], *, at_once: bool = False) -> None:
     with _lock:
-        _waiting.append((found, way))
-        if len(_waiting) < _ENOUGH and not (enter.overloads or is_cached(enter)):
+        _waiting.extend((found, way) for way in ways)
+        if not (at_once or len(_waiting) >= _ENOUGH or enter.overloads or is_cached(enter)):
             return
         while _waiting:
             found, way = _waiting.pop()

@@ -3,6 +3,7 @@ not plain goes to the method."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import pickle
@@ -58,7 +59,7 @@ class Form:
         """Plain ones."""
         rng, args = np.random.default_rng(5), list[Any]()
         sizes = {str(digit): (digit,) for digit in range(9)}
-        letters = {"N": 4, "n": 6, "V": 5, "T": 9, "W": 5, "K": 2, "C": 3, "M": 40, "I": 40, "O": 96}
+        letters = {"N": 4, "n": 6, "V": 5, "T": 9, "W": 5, "K": 2, "C": 3, "S": 2, "M": 40, "I": 40, "O": 96}
         sizes |= {"*": leading, **{letter: (size,) for letter, size in letters.items()}}
         for text in self.texts:
             value = text.partition("=")[2]
@@ -103,7 +104,8 @@ def test_results_are_those_of_the_method(way: Way, ops: Ops) -> None:
     for leading in LEADING:
         args = form.arguments(leading)
         kept = [np.copy(arg) for arg in args]
-        wanted, results = form.call(method, args), form.call(direct, args)
+        wanted = form.call(method, [copy.copy(arg) for arg in args])  # moments may be updated where they are
+        results = form.call(direct, args)
         assert type(results) is type(wanted)
         for one, other in zip(as_tuple(results), as_tuple(wanted), strict=True):
             if other is None:
@@ -112,8 +114,8 @@ def test_results_are_those_of_the_method(way: Way, ops: Ops) -> None:
             assert (type(one), one.dtype, one.shape) == (type(other), other.dtype, other.shape)
             assert one.flags.carray
             np.testing.assert_array_equal(one, other)
-        for arg, copy in zip(args, kept, strict=True):
-            np.testing.assert_array_equal(arg, copy)
+        changed = [arg for arg, before in zip(args, kept, strict=True) if not np.array_equal(arg, before)]
+        assert all(any(arg is result for result in as_tuple(results)) for arg in changed)
 
 
 def _strided(array: Any) -> Any:
@@ -187,7 +189,7 @@ def test_what_does_not_fit_goes_to_the_method(way: Way, ops: Ops) -> None:
         given = [*args]
         given[place] = change(args[place])
         try:
-            results = form.call(direct, given)
+            results = form.call(direct, [copy.copy(arg) for arg in given])
         except Called:  # it need not know all that fits
             continue
         for one, other in zip(as_tuple(results), as_tuple(form.call(method, given)), strict=True):
@@ -287,11 +289,14 @@ def test_nothing_is_held_or_lost(ops: Ops) -> None:
         held = [np.dtype(np.float32), np.dtype(np.int32), *(arg for arg in args if isinstance(arg, np.ndarray))]
         counts = [sys.getrefcount(each) for each in held]
         for _ in range(5):
-            results = [each for each in as_tuple(form.call(direct, args)) if each is not None]
+            known = [None, *args]
+            results = [
+                each for each in as_tuple(form.call(direct, args)) if all(each is not one for one in known)
+            ]
             alone = len(set(map(id, results))) == len(results)
             assert [sys.getrefcount(each) for each in results] == [3 if alone else 4] * len(results), way.op
             assert all(each.base is None for each in results), way.op
-        del results
+        del results, known
         with pytest.raises(Called):
             direct(*args, 1, 2, 3)
         assert [sys.getrefcount(each) for each in held] == counts, way.op
@@ -304,7 +309,7 @@ def test_nothing_is_held_or_lost(ops: Ops) -> None:
 
 
 def test_ids_out_of_range_are_an_error_that_keeps_nothing(ops: Ops) -> None:
-    table = np.ones((3, 2), np.float32)
+    ops, table = Ops(ops.backend), np.ones((3, 2), np.float32)
     for _ in range(3):
         assert ops.gather(table, np.array([0, 2])).shape == (2, 2)
         for wrong in (3, -1):

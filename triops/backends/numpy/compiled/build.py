@@ -39,9 +39,10 @@ class Kernel:
     """One loop nest, compiled when it is first called.
 
     function: a function over float32 arrays and numbers, or its name and source. Numbers are given as Python's,
-    which cost a call less than NumPy's, and are float32 in it. sliced: how many entries of each array
-    belong to one unit of work; arrays that are not named go whole to every slice. A last argument `start` is the
-    first unit of the slice; a last argument `part` its number. threshold: units of work from which threads pay.
+    which cost a call less than NumPy's, and are float32 in it, unless they are to be `exact`. sliced: how many
+    entries of each array belong to one unit of work; arrays that are not named go whole to every slice. A last
+    argument `start` is the first unit of the slice; a last argument `part` its number. threshold: units of work
+    from which threads pay.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class Kernel:
         fastmath: frozenset[str] = FAST,
         threshold: int,
         grain: int | None = None,
+        exact: bool = False,
     ) -> None:
-        self.threshold = threshold
+        self.threshold, self._exact = threshold, exact
         self._function, self._names, self._sliced, self._fastmath = function, names, sliced, fastmath
         self._grain = grain or (_GRAIN if threshold > _MANY else 1)
         self._undriven = CALLS_WITHOUT_THREADS
@@ -155,7 +157,7 @@ class Kernel:
         return compiled(
             f"{self._name}_slice",
             _begun_with([f"{each} = taken({each})" for each in self._parameters], source),
-            {**self._names, "taken": taken},
+            {**self._names, "taken": taken_exactly if self._exact else taken},
             self._fastmath,
         )
 
@@ -214,24 +216,31 @@ def _called_with_a_tuple(dispatcher: Any) -> Any:
     return inner
 
 
-@intrinsic
-def taken(context: Any, value: Any) -> Any:
-    """An argument as the loop has it: numbers as float32, and arrays whose views count no references, since the
-    caller holds them. Where threads count, each for every row that it takes, they wait for each other's turn at
-    the counter."""
-    if value == types.float64:
-        return types.float32(value), lambda context, builder, signature, args: builder.fptrunc(
-            args[0], ir.FloatType()
-        )
+def _taken(*, exact: bool) -> Any:
+    """An argument as the loop has it: numbers as float32 unless `exact`, and arrays whose views count no
+    references, since the caller holds them. Where threads count, each for every row that it takes, they wait for
+    each other's turn at the counter."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not isinstance(value, types.Array):
-            return args[0]
-        array = context.make_array(value)(context, builder, args[0])
-        array.meminfo = array.meminfo.type(None)
-        return array._getvalue()
+    @intrinsic
+    def taken(context: Any, value: Any) -> Any:
+        if value == types.float64 and not exact:
+            return types.float32(value), lambda context, builder, signature, args: builder.fptrunc(
+                args[0], ir.FloatType()
+            )
 
-    return value(value), generate
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            if not isinstance(value, types.Array):
+                return args[0]
+            array = context.make_array(value)(context, builder, args[0])
+            array.meminfo = array.meminfo.type(None)
+            return array._getvalue()
+
+        return value(value), generate
+
+    return taken
+
+
+taken, taken_exactly = _taken(exact=False), _taken(exact=True)
 
 
 @intrinsic

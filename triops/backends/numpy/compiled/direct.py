@@ -105,13 +105,22 @@ _BAGS = {
 
 
 def _with_integers() -> Iterator[Way]:
-    for forms, dtypes in ((_LENGTHS, ("int32", "int64")), (_PLACES, ("uint32", "int64"))):
+    for forms, dtypes in ((_LENGTHS, ("int32", "int64")), (_PLACES, ("int32", "uint32", "int64"))):
         for (op, form), dtype in product(forms.items(), dtypes):
             size = "TW" if forms is _LENGTHS else _SIZES.get(op, "")
             yield Way(op, FEW[_KERNELS.get(op, op)], form.replace(":ints", f":{dtype}"), size)
     for (op, form), (places, ints) in product(_BAGS.items(), (("uint32", "int32"), ("int64", "int64"))):
         yield Way(op, FEW[op], form.replace(":places", f":{places}").replace(":ints", f":{ints}"), "TKW")
 
+
+_UPDATES = {
+    "adam": "W:* dW:* mom1:* mom2:* beta1 beta2 eps learn_rate step=S -> out:* mom1 mom2"
+    " | W(*) dW(*) mom1(*) mom2(*) out(*) beta1 beta2 eps learn_rate S",
+    "sgd_momentum": "W:* dW:* velocity:* learn_rate momentum -> out:* velocity"
+    " | W(*) dW(*) velocity(*) out(*) learn_rate momentum",
+    "update_averages": "ema:* W:* t=S max_decay -> out:* | ema(*) W(*) out(*) S max_decay",
+    "clip_gradient": "X:* threshold -> out:* | X(*) out(*) threshold",
+}
 
 # Those of the layers that most models are made of; others go by their method.
 _READ_RESULT, _READ_INPUT = ("relu",), ("gelu", "mish")
@@ -150,7 +159,11 @@ def _layers() -> Iterator[Way]:
 
 _DX = {True: ("dX:NI", "dX(N,I)"), False: ("None", "")}
 
-WAYS_OF_FEW = (*_with_integers(), *sorted(_layers(), key=attrgetter("op")))
+WAYS_OF_FEW = (
+    *_with_integers(),
+    *(Way(op, updates.FEW[op], form) for op, form in _UPDATES.items()),
+    *sorted(_layers(), key=attrgetter("op")),
+)
 WAYS = (
     *_elementwise(),
     *_maxout(),
@@ -168,6 +181,7 @@ def compile_direct(op: str | None = None) -> None:
     for way in WAYS_OF_FEW:
         if op in (None, way.op):
             compile_way(way)
+    _put_before([], lambda: None)
 
 
 _lock = threading.RLock()

@@ -74,11 +74,10 @@ class Head(NamedTuple):
 
 
 AT = Head(*range(0, 8 * len(Head._fields), 8))
+THE_FIRST = 2  # what a kernel returns where the result is the first argument, as it is
 ARRAY, OBJECT, EXTENT, NUMBER = range(4)  # kinds of parameters
-GIVEN, RETURNED, VALUE, INVERSE, CONSTANT = range(5)  # kinds of what the kernel is given; two are arrays
-AS_IT_IS, AGAIN = range(
-    2
-)  # for the maker of a result that is none of this call's arrays: an object, or which it is
+GIVEN, RETURNED, VALUE, INVERSE, SYMBOL, CONSTANT = range(6)  # kinds of what the kernel is given; two are arrays
+AS_IT_IS, AGAIN, ARGUMENT = range(3)  # in a maker's place: a result is an object, an earlier one, an argument
 _SYMBOLS_AT = 8 * len(AT)
 _FORM = 8 * (4 + EXTENTS)  # of an array: maker, dtype, whether it has leading extents, how many others, which
 _PARAMETER = 16 + _FORM  # name, kind, and a form, an object, a symbol, or a number for where none is given
@@ -145,11 +144,11 @@ def product_of(mask: int, symbols: int) -> int:
 
 
 @called
-def new_result(form: int, plan: int, results: int, symbols: int) -> Any:
-    """An array of that form, 0 where there is no memory for it; or an object, or an earlier result once more."""
+def new_result(form: int, plan: int, args: int, results: int, symbols: int) -> Any:
+    """An array of that form, 0 where there is no memory for it; or what is there already, once more."""
     maker, dtype = load(form), load(form + 8)
-    if maker <= AGAIN:
-        result = dtype if maker == AS_IT_IS else load(results + 8 * dtype)
+    if maker <= ARGUMENT:
+        result = dtype if maker == AS_IT_IS else load((results if maker == AGAIN else args) + 8 * dtype)
         call(load(plan + AT.hold), (result,))
         return result
     extents, count = _extents(), 0
@@ -238,6 +237,8 @@ def put_arguments(plan: int, args: int, count: int, results: int, symbols: int, 
                 store(at, product_of(load(item + 24 + 8 * k), symbols))
         elif kind == CONSTANT:
             store(at, value)
+        elif kind == SYMBOL:
+            store(at, load(symbols + 8 * value))
         else:
             default = plan + load(plan + AT.parameters) + _PARAMETER * value + 16
             number = load(load(args + 8 * value) + _NUMBER if value < count else default)
@@ -256,7 +257,7 @@ def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
         return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
     made, wanted = 0, load(plan + AT.results)
     for i in range(wanted):
-        result = new_result(plan + load(plan + AT.result_forms) + _FORM * i, plan, results, symbols)
+        result = new_result(plan + load(plan + AT.result_forms) + _FORM * i, plan, args, results, symbols)
         if result == 0:
             drop_all(results, made, plan)
             return 0
@@ -271,6 +272,9 @@ def enter_kernel(plan_array: int, args: int, count: int, names: int) -> Any:
         call(load(plan + AT.restore), (thread,))
     if refused != 0:
         drop_all(results, made, plan)
+        if refused == THE_FIRST:
+            call(load(plan + AT.hold), (load(args),))
+            return load(args)
         return call(load(plan + AT.call_method), (load(plan + AT.method), args, count, names))
     if made == 1:
         return load(results)

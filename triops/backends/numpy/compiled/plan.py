@@ -6,8 +6,8 @@ method takes and returns, and what the kernel is given:
 An array has extents: `*` is any number of leading ones, a letter is the same in all arrays, a digit is itself. A
 dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. `P=3` is an argument that must
 be this one, `rows=T` an extent, and what is left are numbers above 0; those after a lone `*` are given by name.
-The kernel has arrays by their extents, numbers, `1/` them, and constants. Its extents, and those of results, may
-be products, which commas part: `Y:T,3W`. A result may be None, or an earlier one once more.
+The kernel has arrays by their extents, extents, numbers, `1/` them, and constants. Its extents, and those of
+results, may be products, which commas part: `Y:T,3W`. A result may be None, an earlier one, or an argument.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from triops.backends.numpy.compiled.arrays import FLOAT
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.entry import (
     AGAIN,
+    ARGUMENT,
     ARRAY,
     AS_IT_IS,
     AT,
@@ -43,6 +44,7 @@ from triops.backends.numpy.compiled.entry import (
     NUMBER,
     OBJECT,
     RETURNED,
+    SYMBOL,
     SYMBOLS,
     UNKNOWN,
     VALUE,
@@ -128,7 +130,7 @@ def kinds_of(way: Way) -> tuple[Any, ...]:
             dtype = getattr(types, arrays[name].dtype.name)
             kinds.append(types.Array(dtype, 1 + extents.count(","), "C"))
         else:
-            kinds.append(types.int64 if text.isdigit() else types.float64)
+            kinds.append(types.int64 if text.isdigit() or _is_symbol(text) else types.float64)
     return tuple(kinds)
 
 
@@ -156,7 +158,7 @@ class _Form:
             for word in self._parameter(sys.intern(name), text, default)
         ]
         results = returned.split()
-        forms = [word for text in results for word in self._result(text, results)]
+        forms = [word for text in results for word in self._result(text, results, texts)]
         passed = [*inner.split(), *map(str, way.kernel.first)]
         items = self._items(passed, texts, results)
         size = self._mask(way.size or _Array.read(texts[0]).extents)
@@ -182,14 +184,17 @@ class _Form:
         maker = _of_numpy(_OF_NUMPY[array.maker])
         return [maker, id(array.dtype), "*" in array.extents, len(own), *_filled(own, EXTENTS)]
 
-    def _result(self, text: str, results: list[str]) -> list[int]:
+    def _result(self, text: str, results: list[str], texts: list[str]) -> list[int]:
         if ":" in text:
             array = _Array.read(text)
             return self._form(array, [*map(self._mask, array.own)])
         if text == "None":
             return _filled([AS_IT_IS, id(None)], 4 + EXTENTS)
-        (again,) = (n for n, other in enumerate(results) if other.startswith(f"{text}:"))
-        return _filled([AGAIN, again], 4 + EXTENTS)
+        for kind, others in ((AGAIN, results), (ARGUMENT, texts)):
+            for place, other in enumerate(others):
+                if other.startswith(f"{text}:"):
+                    return _filled([kind, place], 4 + EXTENTS)
+        raise ValueError(f"there is no {text} among {results} and {texts}")
 
     def _parameter(self, name: str, text: str, default: Any) -> list[int]:
         self.kept.append(name)
@@ -219,6 +224,8 @@ class _Form:
                 item = [*arrays[name], len(masks), *masks]
             elif number in texts:
                 item = [VALUE if number == name else INVERSE, texts.index(number)]
+            elif _is_symbol(name):
+                item = [SYMBOL, self._symbol(name)]
             else:
                 item = [CONSTANT, int(name) if name.isdigit() else _bits(float(name))]
             words += _filled(item, 3 + EXTENTS)

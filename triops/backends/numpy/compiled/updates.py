@@ -10,10 +10,10 @@ import numpy as np
 
 from triops.backends.numpy.compiled.arrays import flat, floats
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
-from triops.backends.numpy.compiled.jit import summed
+from triops.backends.numpy.compiled.jit import called, summed
 from triops.backends.numpy.compiled.scalar import F
 
-__all__ = ["SGD", "UPDATES"]
+__all__ = ["FEW", "SGD", "UPDATES"]
 
 _THRESHOLD = 32_768  # entries from which a second thread pays
 _SUMMED = 4096  # entries of a slice whose squares are added up
@@ -93,6 +93,47 @@ def clip_entries(X: Any, out: Any, threshold: float) -> bool:
     for i in range(out.size):
         out[i] = X[i] * scale
     return True
+
+
+# Small arrays in direct calls, with the numbers that the ops make of their arguments. A method is called where
+# these return 1; where they return 2 the gradient is the result.
+
+
+def adam_few(
+    W: Any, dW: Any, mom1: Any, mom2: Any, out: Any, beta1: float, beta2: float, eps: float, learn_rate: float,
+    step: int,
+) -> int:  # fmt: skip
+    if not (beta1 < 1.0 and beta2 < 1.0 and step >= 1):
+        return 1
+    rate = learn_rate / (1.0 - math.pow(beta1, step))
+    root = math.sqrt(1.0 - math.pow(beta2, step))
+    betas = F(beta1), F(1.0 - beta1), F(beta2), F(1.0 - beta2)
+    _adam_step(W, dW, mom1, mom2, out, *betas, F(eps), F(rate), F(1.0 / root), F(1))
+    return 0
+
+
+def sgd_momentum_few(W: Any, dW: Any, velocity: Any, out: Any, learn_rate: float, momentum: float) -> int:
+    _sgd_momentum_step(W, dW, velocity, out, F(learn_rate), F(momentum), F(1), False)
+    return 0
+
+
+def update_averages_few(ema: Any, W: Any, out: Any, t: int, max_decay: float) -> int:
+    _average_step(ema, W, out, F(1.0 - min((1.0 + t) / (10.0 + t), max_decay)))
+    return 0
+
+
+def clip_gradient_few(X: Any, out: Any, threshold: float) -> int:
+    return 0 if _clip(X, out, threshold) else 2
+
+
+_adam_step, _sgd_momentum_step = called(adam_step), called(sgd_momentum_step)
+_average_step, _clip = called(average_step), called(clip_entries)
+FEW = {
+    "adam": Kernel(adam_few, globals(), {}, threshold=_THRESHOLD, exact=True),
+    "sgd_momentum": Kernel(sgd_momentum_few, globals(), {}, threshold=_THRESHOLD, exact=True),
+    "update_averages": Kernel(update_averages_few, globals(), {}, threshold=_THRESHOLD, exact=True),
+    "clip_gradient": Kernel(clip_gradient_few, globals(), {}, threshold=2 * _SUMMED, exact=True),
+}
 
 
 def _kernel(function: Callable[..., None], *sliced: str) -> Kernel:

@@ -20,7 +20,7 @@ from triops import get_ops, set_num_threads
 
 pytest.importorskip("numba")
 
-from triops.backends.numpy.compiled import COMPILED
+from triops.backends.numpy.compiled import COMPILED, rows
 from triops.backends.numpy.compiled.build import Kernel
 from triops.backends.numpy.compiled.elementwise import FORMS
 from triops.backends.numpy.compiled.pool import POOL
@@ -84,6 +84,19 @@ def test_results_are_the_same_bits_for_any_number_of_threads() -> None:
         for other in others:
             for a, b in zip(first, other, strict=True):
                 np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_results_are_the_same_bits_wherever_arrays_lie() -> None:
+    """Code that looks whether what it writes to overlaps what it reads takes another loop where they are near."""
+    memory, results = np.zeros(4096, np.float32), []
+    X = np.random.default_rng(5).standard_normal(40).astype(np.float32)
+    for gap in (0, 1, 4, 8, 16, 1024):
+        near, Y = memory[:40], memory[40 + gap : 80 + gap]
+        near[:] = X
+        rows.LOOPS["softmax"].whole(near[None], Y[None], 4.0)
+        results.append(Y.copy())
+    for result in results:
+        np.testing.assert_array_equal(result, results[-1])
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -13,7 +13,7 @@ from numba.core import codegen, compiler, compiler_machinery, lowering, typed_pa
 
 from triops.backends.numpy.compiled.frames import add_framed, can_be_framed
 
-__all__ = ["KernelCompiler", "PartCompiler"]
+__all__ = ["KernelCompiler", "PartCompiler", "SumCompiler"]
 
 # Each takes its time where it finds nothing, too. They are for closures, comprehensions, `with`, exceptions,
 # None, literals and expressions of whole arrays; or they check and describe.
@@ -94,6 +94,15 @@ class KernelCompiler(compiler.Compiler):  # type: ignore[misc]
         if not _pipelines:
             _pipelines.extend(map(_shortened, super().define_pipelines()))
         return _pipelines
+
+
+class SumCompiler(KernelCompiler):
+    """Numba's compiler, of a sum over rows. What it writes to is none of the rows: code that has to look takes
+    another loop, whose sums round otherwise, whenever two arrays lie next to each other."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
 
 
 class PartCompiler(KernelCompiler):

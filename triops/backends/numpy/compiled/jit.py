@@ -20,7 +20,7 @@ from numba import extending
 from numba.core import cgutils, types
 
 from triops.backends.numpy.compiled.cache import cache_of
-from triops.backends.numpy.compiled.compiler import KernelCompiler, PartCompiler
+from triops.backends.numpy.compiled.compiler import KernelCompiler, PartCompiler, SumCompiler
 from triops.backends.numpy.compiled.links import link, may_be_linked
 
 __all__ = [
@@ -47,7 +47,7 @@ def inlined(function: F) -> F:
 def summed(function: F) -> F:
     """A function of a row that sums it up: the only place where the order of a sum is free. It is optimised by
     itself, so that the order is the same in whatever it becomes part of."""
-    return _inner(function, FASTER, no_cpython_wrapper=True, pipeline_class=KernelCompiler)
+    return _inner(function, FASTER, no_cpython_wrapper=True, pipeline_class=SumCompiler)
 
 
 def called(function: F) -> F:

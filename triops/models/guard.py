@@ -120,8 +120,10 @@ def _steps(root: Model, wanted: int, seen: set[int]) -> list[str] | None:
 def check_owner(model: Model, argument: str, data: Any) -> None:
     """Raise where data holds an array of another backend."""
     backend = model.ops.backend
-    owns = backend.owns
-    if isinstance(data, backend.owned_types) or owns(data):
+    owns, owned = backend.owns, backend.owned_types
+    if isinstance(data, owned) or owns(data):
+        return
+    if type(data) is Ragged and isinstance(data.data, owned) and isinstance(data.lengths, owned):
         return
     if isinstance(data, Joined):
         data = data.data
@@ -148,6 +150,8 @@ def _form(Y: Any) -> Any:
     """What dY must be like: (shape, dtype) of an array, a list of these, sequences, or None for anything."""
     if not isinstance(Y, TREES):
         return (tuple(Y.shape), Y.dtype) if hasattr(Y, "dtype") and is_float(Y.dtype) else None
+    if type(Y) is Ragged and is_float(Y.data.dtype):
+        return _Sequences("Ragged", (tuple(Y.data.shape), Y.data.dtype), {"lengths": Y.lengths})
     if isinstance(Y, Joined):
         return _Sequences(type(Y).__name__, _form(Y.data), {"lengths": Y.lengths})
     if isinstance(Y, list | tuple):

@@ -91,8 +91,9 @@ def described(tree: Any) -> str:
 
 def places_of(sequences: Ragged | Padded | Joined) -> dict[str, Any]:
     """The integers that say where each sequence lies."""
-    names = ("lengths", "indices") if isinstance(sequences, Padded) else ("lengths",)
-    return {name: getattr(sequences, name) for name in names}
+    if isinstance(sequences, Padded):
+        return {"lengths": sequences.lengths, "indices": sequences.indices}
+    return {"lengths": sequences.lengths}
 
 
 def places_differ(wanted: dict[str, Any], got: dict[str, Any]) -> tuple[str, str] | None:

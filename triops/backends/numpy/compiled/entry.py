@@ -15,18 +15,9 @@ from triops.backends.numpy.compiled.jit import called, compiled, source_of
 from triops.backends.numpy.compiled.memory import call, inverse, load, load_half, room, store
 
 __all__ = [
-    "ARRAY",
-    "AT",
-    "CONSTANT",
-    "ENTRY",
-    "EXTENTS",
-    "INVERSE",
-    "NUMBER",
-    "SYMBOLS",
-    "UNKNOWN",
-    "Head",
-    "enter",
-]
+    "AGAIN", "ARGUMENT", "ARRAY", "AS_IT_IS", "AT", "CONSTANT", "ENTRY", "EXTENT", "EXTENTS", "GIVEN", "INVERSE",
+    "NUMBER", "OBJECT", "RESULTS", "RETURNED", "SYMBOL", "SYMBOLS", "UNKNOWN", "VALUE", "WORDS", "Head", "enter",
+]  # fmt: skip
 
 # Where things are in objects of CPython and NumPy.
 _TYPE, _NUMBER = 8, 16
@@ -36,7 +27,7 @@ _CARRAY = 0x1 | 0x100 | 0x400  # contiguous, aligned, writeable
 
 SYMBOLS = 8  # of extents in a plan; the first is the product of all leading ones
 UNKNOWN = -1
-EXTENTS = 3  # that an array has after the leading ones
+EXTENTS, RESULTS, WORDS = 3, 4, 32  # at most: of an array after the leading ones, of a call, for a kernel
 _MOST_LEADING = 8
 _LEAST_FREE = 4096  # entries from which other threads of Python may run meanwhile
 _INFINITE = 0x7FF0000000000000  # the bits of infinity: those of numbers above 0 are from 1 to before it
@@ -85,9 +76,9 @@ _ITEM = 8 * (3 + EXTENTS)  # kind, value or place, how many extents, which each
 _LEADING, _LEADING_COUNT = 8 * SYMBOLS, 8 * (SYMBOLS + 1)  # after the symbols: where they are, and how many
 
 _symbols = room(SYMBOLS + 2)
-_results = room(4)
+_results = room(RESULTS)
 _extents = room(_MOST_LEADING + EXTENTS)
-_arguments = room(32)
+_arguments = room(WORDS)
 
 
 @called

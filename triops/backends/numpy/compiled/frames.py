@@ -23,7 +23,7 @@ def can_be_framed(described: Any) -> bool:
 
 def add_framed(context: Any, library: Any, described: Any) -> None:
     """Have in the library, too, a function of an address: an array's address and extents, or a number, are each a
-    word there, argument after argument. It returns what the function does, or 0."""
+    word there, argument after argument. It returns what the function does, or 0; and 1 where memory is short."""
     module = context.create_module("framed")
     kind = context.call_conv.get_function_type(described.restype, described.argtypes)
     inner = ir.Function(module, kind, described.llvm_func_name)
@@ -31,11 +31,12 @@ def add_framed(context: Any, library: Any, described: Any) -> None:
     builder = ir.IRBuilder(outer.append_basic_block())
     words = _words(builder, outer.args[0])
     args = [_argument(context, builder, kind, words) for kind in described.argtypes]
-    _, result = context.call_conv.call_function(builder, inner, described.restype, described.argtypes, args)
+    status, result = context.call_conv.call_function(builder, inner, described.restype, described.argtypes, args)
     if described.restype == types.none:
-        builder.ret(_WORD(0))
+        result = _WORD(0)
     else:
-        builder.ret(context.cast(builder, result, described.restype, types.int64))
+        result = context.cast(builder, result, described.restype, types.int64)
+    builder.ret(builder.select(status.is_error, _WORD(1), result))
     library.add_ir_module(module)
 
 

@@ -43,11 +43,13 @@ from triops.backends.numpy.compiled.entry import (
     INVERSE,
     NUMBER,
     OBJECT,
+    RESULTS,
     RETURNED,
     SYMBOL,
     SYMBOLS,
     UNKNOWN,
     VALUE,
+    WORDS,
     Head,
     enter,
 )
@@ -160,6 +162,8 @@ class _Form:
         results = returned.split()
         forms = [word for text in results for word in self._result(text, results, texts)]
         passed = [*inner.split(), *map(str, way.kernel.first)]
+        assert len(results) <= RESULTS
+        assert sum(2 + text.count(",") if "(" in text else 1 for text in passed) <= WORDS
         items = self._items(passed, texts, results)
         size = self._mask(way.size or _Array.read(texts[0]).extents)
         at_results = 8 * (len(AT) + SYMBOLS)
@@ -172,6 +176,7 @@ class _Form:
 
     def _symbol(self, letter: str) -> int:
         symbol = self._symbols.setdefault(letter, len(self._symbols))
+        assert symbol < SYMBOLS
         if letter.isdigit():
             self._known[symbol] = int(letter)
         return symbol
@@ -313,6 +318,7 @@ def is_possible() -> bool:
         return False
     array, number = np.zeros((2, 3), FLOAT), 0.1
     words = (ctypes.c_int64 * 9).from_address(id(array))
+    both = array, number
     extents = (ctypes.c_int64 * 2).from_address(words[4])
     return bool(
         words[1] == id(np.ndarray)
@@ -321,6 +327,7 @@ def is_possible() -> bool:
         and tuple(extents) == array.shape
         and words[7] == id(FLOAT)
         and words[8] & 0xFFFFFFFF == array.flags.num
+        and ctypes.c_int64.from_address(id(both) + tuple.__basicsize__ + 8).value == id(number)
         and ctypes.c_double.from_address(id(number) + 16).value == number
         and ctypes.c_int64.from_address(id(number) + 8).value == id(float)
     )

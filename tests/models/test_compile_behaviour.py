@@ -135,12 +135,12 @@ class _Eager:
     def __init__(self, model: Model, optimizer: Any) -> None:
         self.model, self.optimizer = model, optimizer
 
-    def accumulate(self, X: Any, truths: Any) -> None:
-        Y, backprop = self.model.begin_update(X)
+    def accumulate(self, X: Any, truths: Any, drop: float = 0.0) -> None:
+        Y, backprop = self.model.begin_update(X, drop)
         backprop(CategoricalCrossentropy().get_grad(Y, truths))
 
-    def __call__(self, X: Any, truths: Any) -> None:
-        self.accumulate(X, truths)
+    def __call__(self, X: Any, truths: Any, drop: float = 0.0) -> None:
+        self.accumulate(X, truths, drop)
         self.model.finish_update(self.optimizer)
 
 
@@ -150,6 +150,11 @@ def _update_in_between(step: Any, X: Any) -> None:
 
 def _learn_alone(step: Any, X: Any) -> None:
     step.optimizer.nr_update[next(iter(step.optimizer.nr_update))] += 4
+
+
+def _put_last(table: dict[Any, Any]) -> None:
+    first = next(iter(table))
+    table[first] = table.pop(first)
 
 
 CHANGES: dict[str, Any] = {
@@ -183,6 +188,45 @@ def test_a_step_after_a_change_is_the_eager_one(change: str, jax_ops: Ops) -> No
         assert_same(eager.model, step.model)
         assert eager.optimizer.updates == step.optimizer.updates
         assert list(eager.optimizer.nr_update.values()) == list(step.optimizer.nr_update.values())
+
+
+PAST_METHODS: list[Any] = [
+    lambda first, dropout, optimizer: vars(first).update(attrs={"n": 0.5}),
+    lambda first, dropout, optimizer: dropout._state.update(drawn=7),
+    lambda first, dropout, optimizer: dropout._state.update(seed=5),
+    lambda first, dropout, optimizer: first._params.update(b=0 * first._params["b"]),
+    lambda first, dropout, optimizer: first._grads.update(b=0 * first._params["b"] + 1),
+    lambda first, dropout, optimizer: optimizer.mom1.update({key: 0 * M for key, M in optimizer.mom1.items()}),
+    lambda first, dropout, optimizer: vars(optimizer).update(mom2={k: M + 1 for k, M in optimizer.mom2.items()}),
+    lambda first, dropout, optimizer: optimizer.schedules.update(learn_rate=lambda step: 0.01),
+    lambda first, dropout, optimizer: setattr(optimizer, "learn_rate", 0.02),
+    lambda first, dropout, optimizer: _put_last(optimizer.mom1),
+]
+
+
+def test_a_step_notices_what_was_changed_past_methods(jax_ops: Ops) -> None:
+    model = shaken(chain(models.ReluK(NI, NI), models.Dropout(), Softmax(3, NI)).initialize())
+    X, labels = floats(jax_ops, N, NI), jax_ops.asarray(LABELS, "int32")
+    eager = _Eager(model, Adam(0.05))
+    step = triops.compile_step(model.copy(), CategoricalCrossentropy(), Adam(0.05))
+
+    def go_on(drop: float) -> None:
+        eager(X, labels, drop)
+        step(X, labels, drop)
+        assert_same(eager.model, step.model)
+        assert eager.model.layers[1].get_state("drawn") == step.model.layers[1].get_state("drawn")
+
+    for drop in (0.3, 0.3, 0.3, 0.6, 0.3, 0.3, 0.3):
+        go_on(drop)
+    for batch in (to_numpy(X), labels), (X, np.array(LABELS)):
+        with pytest.raises(ArrayOwnerError):
+            step(*batch, drop=0.3)
+    for change in PAST_METHODS:
+        for _ in range(3):
+            go_on(drop=0.3)
+        for each in (eager, step):
+            change(*each.model.layers[:2], each.optimizer)
+        go_on(drop=0.3)
 
 
 def test_a_step_copies_what_is_held_elsewhere_and_no_more(jax_ops: Ops) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from triops.backends.compiler import Compiler
@@ -50,6 +51,8 @@ class Backend(ABC):
     # Types whose instances are all owned, lie in the host's memory and are never traced, which spares each call
     # the questions.
     owned_types: ClassVar[tuple[Any, ...]] = ()
+    # What arrays of one shape and dtype share. No function of Python's, which would cost each call more.
+    kind_of: ClassVar[attrgetter[Any]] = attrgetter("shape", "dtype")
     xp: Any
     device: Device
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial, wraps
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import jax
@@ -60,6 +61,7 @@ class JaxBackend(Backend):
 
     name: ClassVar[str] = "jax"
     immutable: ClassVar[bool] = True
+    kind_of = attrgetter("aval")
     xp = jnp
     scan = staticmethod(scan)
 

@@ -19,7 +19,6 @@ from triops.backends.jax.disk import kept_on_disk
 __all__ = ["JaxCompiler", "has_float64", "precision", "standing_for"]
 
 _HELD = 4  # references to a donated array: the model's or optimizer's, two lists', and getrefcount's own
-_as_it_is = contextlib.nullcontext()
 _REASONS = {
     jax.errors.TracerBoolConversionError: "it decides by the value of an array, which is not known yet",
     jax.errors.TracerArrayConversionError: "it hands an array to NumPy, or to another library",
@@ -51,8 +50,11 @@ class _Traced(Program):
                 if getrefcount(arrays[i]) > _HELD:
                     arrays[i] = jnp.copy(arrays[i])
         del donated
-        with precision(True) if self._wide else _as_it_is:
-            results: list[Any] = self._compiled(*arrays, *self._more)
+        if self._wide:
+            with precision(True):
+                results: list[Any] = self._compiled(*arrays, *self._more)
+        else:
+            results = self._compiled(*arrays, *self._more)
         del results[len(results) - len(self._more) :]
         return results
 

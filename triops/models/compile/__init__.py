@@ -77,7 +77,9 @@ def compile_step(
     model: any Model, or a compiled one. loss: a Loss, or any function `gradient, loss = f(Y, truths)` of arrays;
     of Ragged, Padded or lists it gets the rows one after another. optimizer: as for `finish_update`; the update
     is part of the program where it is one of triops' own. Its schedules are evaluated in every call, and its
-    averages are kept. Parameters and moments that nobody else holds are consumed by the step that replaces them.
+    averages are kept. Parameters and moments that nobody else holds are consumed by the step that replaces them:
+    while one thread makes steps on JAX, another that uses the model fails with "Array has been deleted": let it
+    have a `model.copy()` that was made between two steps.
     `step.accumulate(X, truths)` adds gradients up without an update. fill: as of `compile`; with a loss that is
     not one of triops' own, batches stay as they are.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import chain, repeat
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
-from triops.backends.compiler import Program
+from triops.models.compile.again import Again, Made, Trained
 from triops.models.compile.batches import Batch
 from triops.models.compile.forms import signature
 from triops.models.compile.inventory import Changes, Settings, Trace
 from triops.models.compile.precision import Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts
 from triops.models.compile.update import Before, Group, Numbers, column, grouped, take_tables, traced_update
+from triops.models.guard import check_owner
 from triops.models.model import Model
 from triops.models.optimizers.optimizer import Optimizer
 from triops.types import ParamKey
@@ -21,28 +22,6 @@ __all__ = ["FusedStep"]
 
 # X, truths, drop, scale -> the loss, with the gradients in the model.
 Pass = Callable[[Any, Any, Any, Scale], Any]
-
-
-class _Trained(NamedTuple):
-    """The parameters that a pass has gradients of, and the others."""
-
-    places: list[tuple[Model, str]]
-    keys: list[ParamKey]
-    others: list[tuple[Model, str]]
-
-
-class _Step(NamedTuple):
-    program: Program
-    changes: Changes
-
-
-class _Again(NamedTuple):
-    """What a step of arrays had that the next one is likely to have: all but the arrays."""
-
-    settings: Settings
-    trained: _Trained
-    made: _Step
-    names: list[str]
 
 
 class _OthersAreTrained(Exception):
@@ -71,58 +50,40 @@ class FusedStep:
         self._keeps_weights = keeps_weights
         self._ops = programs.model.ops
         self._numbers = Numbers(optimizer, self._ops)
-        self._trained: dict[Hashable, _Trained] = {}
-        self._latest: dict[Hashable, _Step] = {}
+        self._trained: dict[Hashable, Trained] = {}
+        self._latest: dict[Hashable, Made] = {}
         self._wide = False  # whether the weights were float64 when it was looked last
-        self._again: _Again | None = None
-        self._again_kind: tuple[Any, ...] | None = None
+        self._again: Again | None = None
+        self._alike: tuple[Made, Settings] | None = None  # those of a step that the next may be like
+        self._kind: tuple[Any, ...] | None = None
 
     def __call__(self, X: Any, truths: Any, drop: float | None) -> Any:
         """Make the step; returns the loss."""
-        kind = _kind(X, truths, drop)
-        if self._again is not None and self._again_kind == kind:
-            loss = self._once_more(self._again, X, truths, drop)
+        if self._again is not None:
+            loss = self._again(X, truths, drop)
             if loss is not None:
                 return loss
-        self._again = None
+            self._kind = None
+        self._again, self._alike = None, None
+        check_owner(self._programs.model, "X", X)
         loss = self._programs.run(X, truths, lambda settings, batch: self.run_batch(settings, batch, drop))
-        is_array = self._ops.backend.is_array
-        self._again_kind = kind if is_array(X) and is_array(truths) else None
+        self._again = self._after(X, truths, drop)
         return loss
 
-    def _once_more(self, again: _Again, X: Any, truths: Any, drop: float | None) -> Any:
-        """The loss of a step that is the one before but for its arrays, None where it is not. After a program
-        the processor's caches hold nothing of this, and each object that is looked at takes ten times as long."""
-        optimizer, settings, (places, keys, others) = self.optimizer, again.settings, again.trained
-        steps = list(optimizer.nr_update.values())
-        if (
-            list(optimizer.nr_update) != keys
-            or steps.count(steps[0]) != len(steps)
-            or [node for node in settings.nodes if node._grads]
-            or not settings.hold()
-        ):
+    def _after(self, X: Any, truths: Any, drop: float | None) -> Again | None:
+        """What a step like this one takes, after two that were alike."""
+        owns, kind_of = self._ops.backend.owns, self._ops.backend.kind_of
+        if self._alike is None or not (owns(X) and owns(truths)):
             return None
-        step = steps[0] + 1
-        numbers = self._numbers.known(step, drop, self._wide)
-        if numbers is None:
+        made, settings = self._alike
+        kind, before = (drop, kind_of(X), kind_of(truths)), self._kind
+        self._kind = kind
+        if kind != before or [*self.optimizer.nr_update] != made.trained.keys or not settings.hold():
             return None
-        arrays = [node._params[name] for node, name in places]
-        for name in again.names:
-            table = getattr(optimizer, name)
-            if list(table) != keys:
-                return None
-            arrays += table.values()
-        arrays += [node._params[name] for node, name in others]
-        arrays += (*settings.states(), numbers, settings.counts(), X, truths)
-        try:
-            results = again.made.program(arrays)
-        except TypeError:  # parameters of another shape or dtype
+        snapshot = settings.snapshot()
+        if snapshot is None:
             return None
-        optimizer.updates = max(optimizer.updates, step)
-        self._put(again.trained, again.names, results)
-        loss = self._finish(again.trained, again.names, [Group(step, False, keys)], again.made, results)
-        self._numbers.look_ahead(step + 1, drop, self._wide)  # while the program runs
-        return loss
+        return Again(made, settings, snapshot, self._numbers, self.optimizer, kind, self._wide)
 
     def run_batch(self, settings: Settings, batch: Batch, drop: float | None) -> Any:
         """The same, with a batch taken apart."""
@@ -140,7 +101,7 @@ class FusedStep:
     def _step(
         self,
         settings: Settings,
-        trained: _Trained,
+        trained: Trained,
         sums: Sequence[tuple[Model, str]],
         batch: Batch,
         drop: float | None,
@@ -148,57 +109,29 @@ class FusedStep:
         optimizer, keys = self.optimizer, trained.keys
         before = Before(optimizer, keys)
         try:
-            made, names, groups, results = self._results(settings, trained, sums, batch, drop)
+            made, groups, results = self._results(settings, trained, sums, batch, drop)
         except BaseException:
             before.restore()  # it came to nothing, or will be tried as another one
             raise
-        self._put(trained, names, results)
-        if not self._precision.take(self._ops, results):
+        rest = made.put(optimizer, results)
+        if not self._precision.take(self._ops, rest):
             before.restore()
-            return results[self._at_loss(trained, names)]
+            return rest[0]
         for node, _ in sums:
             node._grads.clear()
-        if len(groups) == 1 and not sums and self._precision.name != "float16":
-            self._again = _Again(settings, trained, made, names)
-        return self._finish(trained, names, groups, made, results)
-
-    def _put(self, trained: _Trained, names: Sequence[str], results: Sequence[Any]) -> None:
-        """Have the arrays that a program returned in the model and the optimizer."""
-        count = at = len(trained.keys)
-        for (node, name), W in zip(trained.places, results, strict=False):
-            node._params[name] = W
-        for name in names:
-            getattr(self.optimizer, name).update(zip(trained.keys, results[at : at + count], strict=True))
-            at += count
-
-    def _finish(
-        self,
-        trained: _Trained,
-        names: Sequence[str],
-        groups: Sequence[Group],
-        made: _Step,
-        results: Sequence[Any],
-    ) -> Any:
-        """Have the update counted, and the state set that the pass has changed; returns the loss."""
-        for group in groups:
-            self.optimizer.nr_update.update(zip(group.keys, repeat(group.step)))
-        at = self._at_loss(trained, names)
-        made.changes.apply(results[at + 1 : at + 1 + len(made.changes.arrays)])
-        return results[at]
-
-    @staticmethod
-    def _at_loss(trained: _Trained, names: Sequence[str]) -> int:
-        return (1 + len(names)) * len(trained.keys)
+        if len(groups) == 1 and not sums and self._precision.name != "float16" and self._numbers.are_constant():
+            self._alike = made, settings
+        return made.finish(optimizer, groups, rest)
 
     def _results(
         self,
         settings: Settings,
-        trained: _Trained,
+        trained: Trained,
         sums: Sequence[tuple[Model, str]],
         batch: Batch,
         drop: float | None,
-    ) -> tuple[_Step, list[str], list[Group], Sequence[Any]]:
-        """What the program of a step returned, the tables that it had, and its parameters in groups."""
+    ) -> tuple[Made, list[Group], Sequence[Any]]:
+        """The program of a step, its parameters in groups, and what it returned."""
         optimizer, ops, keys = self.optimizer, self._ops, trained.keys
         groups = grouped(optimizer, keys)
         scale = self._precision.arrays(ops)
@@ -245,19 +178,19 @@ class FusedStep:
             )
             results = made.program(arrays)
             self._latest[short] = made
-        return made, names, groups, results
+        return made, groups, results
 
     def _make(
         self,
         settings: Settings,
-        trained: _Trained,
+        trained: Trained,
         batch: Batch,
         arrays: list[Any],
         names: Sequence[str],
         groups: Sequence[Group],
         sums: Sequence[tuple[Model, str]],
         drop: float | None,
-    ) -> _Step:
+    ) -> Made:
         found: list[Changes] = []
         keys = trained.keys
 
@@ -296,21 +229,13 @@ class FusedStep:
 
         donated = range(len(keys) if self._keeps_weights else 0, (1 + len(names)) * len(keys))
         program = self._programs.program(batch, function, arrays, donated)
-        return _Step(program, found[0])
+        return Made(program, found[0], trained, list(names))
 
 
-def _split(settings: Settings, keys: set[ParamKey]) -> _Trained:
+def _split(settings: Settings, keys: set[ParamKey]) -> Trained:
     pairs = list(zip(settings.places, settings.keys, strict=True))
-    return _Trained(
+    return Trained(
         [place for place, key in pairs if key in keys],
         [key for key in settings.keys if key in keys],
         [place for place, key in pairs if key not in keys],
     )
-
-
-def _kind(X: Any, truths: Any, drop: float | None) -> tuple[Any, ...]:
-    """What a step of arrays is made for."""
-    kind: list[Any] = [drop]
-    for given in (X, truths):
-        kind += (type(given), getattr(given, "shape", None), getattr(given, "dtype", None))
-    return tuple(kind)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from triops.models.compile.eager import refuse_untraceable
@@ -15,9 +17,10 @@ from triops.models.precision import lowered
 from triops.models.view import Tables, seeing
 from triops.types import ParamKey
 
-__all__ = ["Changes", "Inventory", "Settings", "Trace"]
+__all__ = ["Changes", "Inventory", "Settings", "Snapshot", "Trace"]
 
 _WORD = 2**31  # a counter is an int32 in a program
+_looked_at = attrgetter("ops", "attrs", "layers", "_state", "_grads")
 
 
 class Settings:
@@ -68,6 +71,18 @@ class Settings:
             and {type(node._state.get(name)) for node, name in self.counters} <= {int}
         )
 
+    def snapshot(self) -> Snapshot | None:
+        """The model, of which these are the settings, without gradients; None where a parameter has no value."""
+        if self._missing:
+            return None
+        states: dict[int, dict[str, Any]] = {node.id: {} for node in self.nodes}
+        for (node, name), value in zip(self._places_of_constants, self._constants, strict=True):
+            states[node.id][name] = value
+        no_gradients: dict[str, Any] = {}
+        were = zip(self._ops, self._attrs, self._layers, states.values(), repeat(no_gradients))
+        changing = [(node, name, states[node.id]) for node, name in (*self.state, *self.counters)]
+        return Snapshot(self.nodes, list(were), changing)
+
     def params(self) -> list[Any]:
         """The parameters' values now."""
         return [node._params[name] for node, name in self.places]
@@ -83,6 +98,27 @@ class Settings:
             return self._no_counts
         numbers = [node._state[name] for node, name in self.counters]
         return self.nodes[0].ops.backend.host.namespace.array(numbers, "int32")
+
+
+class Snapshot:
+    """A model as it is, but for the arrays of its parameters: whether it is still so takes one look at each node,
+    where `Settings.hold` takes several."""
+
+    def __init__(
+        self, nodes: list[Model], were: list[tuple[Any, ...]], changing: list[tuple[Model, str, dict[str, Any]]]
+    ) -> None:
+        self._nodes, self._were, self._changing = nodes, were, changing
+        self.renew()
+
+    def renew(self) -> None:
+        """Take over the arrays and counters of its state that a program has changed."""
+        for node, name, state in self._changing:
+            state[name] = node._state[name]
+
+    def holds(self) -> bool:
+        """Whether the model is still so. Raises TypeError or ValueError for another array of state, which `==`
+        does not compare."""
+        return [*map(_looked_at, self._nodes)] == self._were
 
 
 class Inventory:
@@ -171,6 +207,7 @@ class Changes:
                     self.arrays.append(value)
                 else:
                     self._to_others.append((node, name, value))
+        self.are_some = bool(self._to_arrays or self._to_counters or self._to_others)
 
     def apply(self, arrays: Sequence[Any]) -> None:
         """Do so, with the arrays that the program returned."""

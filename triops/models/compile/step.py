@@ -18,7 +18,7 @@ from triops.models.compile.model import CompiledModel
 from triops.models.compile.precision import LossScaled, Precision, Scale
 from triops.models.compile.programs import Programs, dropping, parts, rate_of
 from triops.models.compile.update import fits_programs
-from triops.models.guard import check_owner, located
+from triops.models.guard import check_owner, locate, located
 from triops.models.losses.categorical import SequenceCategoricalCrossentropy
 from triops.models.losses.loss import Loss
 from triops.models.model import Model
@@ -80,10 +80,14 @@ class CompiledStep(LossScaled):
     def __call__(self, X: Any, truths: Any, drop: float | None = 0.0) -> Any:
         """Update the model by the gradients of a batch, and those that were added up before; returns the loss, a
         scalar of the backend, which `float(loss)` waits for."""
-        truths = self._checked(X, truths)
+        if self._prepared.get(id(truths)) is not truths:
+            truths = self._checked(X, truths)
         if self._fused is not None and not self._is_apart():
-            with located(self.model):
+            try:
                 return self._fused(X, truths, drop)
+            except Exception as error:
+                locate(error, self.model)
+                raise
         loss, finite = self._add(X, truths, drop)
         if finite:
             self.model.finish_update(self.optimizer)

@@ -133,28 +133,26 @@ class Numbers:
     def __call__(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
         """Which ops the update of these groups takes, in order, and so which program it needs; and an array of
         the host of the rate of dropout and their numbers."""
-        if len(groups) != 1 or groups[0].fresh or not self._are_constant():
+        if len(groups) != 1 or groups[0].fresh or not self.are_constant():
             self._optimizer.updates = max(self._optimizer.updates, *(group.step for group in groups), 0)
             return self._taken([groups], drop, wide)[0]
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
-        self.look_ahead(group.step, drop, wide)
-        return self._ahead[group.step, drop, wide]
+        return self.ahead(group.step, drop, wide)
 
-    def look_ahead(self, step: int, drop: float | None, wide: bool) -> None:
-        """Have the numbers of the `step`-th update ready, by an optimizer that is as it was in the last call."""
-        if (step, drop, wide) not in self._ahead:
+    def ahead(self, step: int, drop: float | None, wide: bool) -> _Taken:
+        """The same for a group in its `step`-th update, by an optimizer that is as it was in the last call, where
+        the numbers `are_constant`."""
+        taken = self._ahead.get((step, drop, wide))
+        if taken is None:
             # Many at once: after a program nothing of this is in the processor's caches any more.
             steps = range(step, step + _AHEAD)
-            taken = self._taken([[Group(step, False, [])] for step in steps], drop, wide)
-            self._ahead = {(step, drop, wide): each for step, each in zip(steps, taken, strict=True)}
+            found = self._taken([[Group(step, False, [])] for step in steps], drop, wide)
+            self._ahead = {(step, drop, wide): each for step, each in zip(steps, found, strict=True)}
+            taken = found[0]
+        return taken
 
-    def known(self, step: int, drop: float | None, wide: bool) -> Any:
-        """The numbers of a parameter's `step`-th update, where they are computed already; else None."""
-        found = self._ahead.get((step, drop, wide)) if self._are_constant() else None
-        return None if found is None else found[1]
-
-    def _are_constant(self) -> bool:
+    def are_constant(self) -> bool:
         """Whether the numbers depend on nothing but how many updates there were. What was computed ahead is
         dropped where the optimizer is not as it was."""
         optimizer = self._optimizer

@@ -78,13 +78,7 @@ class Again:
         self._owns, self._kind_of = ops.backend.owns, ops.backend.kind_of
         self._optimizer_was, self._schedules_were = dict(vars(optimizer)), dict(optimizer.schedules)
         self._counts = settings.counts() if made.changes.are_some else ops.asarray(settings.counts(), "int32")
-        self._get_ready(optimizer.nr_update[made.trained.keys[0]] + 1)
-
-    def _get_ready(self, step: int) -> None:
-        if self._made.changes.are_some:
-            self._snapshot.renew()
-            self._counts = self._settings.counts()
-        self._step, self._ready = step, self._numbers.ahead(step, self._kind[0], self._wide)[1]
+        self._ahead = numbers.ahead(optimizer.nr_update[made.trained.keys[0]] + 1, kind[0], wide)
 
     def _holds(self) -> bool:
         """Whether model and optimizer are as the last step left them, but for the arrays in their tables."""
@@ -113,8 +107,6 @@ class Again:
         ):
             return None
         step = optimizer.nr_update[keys[0]] + 1
-        if step != self._step:
-            self._get_ready(step)
         arrays = [node._params[name] for node, name in places]
         for name in made.names:
             table = getattr(optimizer, name)
@@ -124,7 +116,9 @@ class Again:
         if others or self._settings.state:
             arrays += [node._params[name] for node, name in others]
             arrays += self._settings.states()
-        arrays += self._ready, self._counts, X, truths
+        if step not in self._ahead:
+            self._ahead = self._numbers.ahead(step, drop, self._wide)
+        arrays += self._ahead[step][1], self._counts, X, truths
         try:
             results = made.program(arrays)
         except TypeError:  # arrays of another shape or dtype
@@ -133,5 +127,10 @@ class Again:
         if step > optimizer.updates:
             optimizer.updates = step
         loss = made.finish(optimizer, [(step, False, keys)], rest)
-        self._get_ready(step + 1)  # while the program runs
+        # While the program runs:
+        if made.changes.are_some:
+            self._counts = self._settings.counts()
+            self._snapshot.renew()
+        if step + 1 not in self._ahead:
+            self._ahead = self._numbers.ahead(step + 1, drop, self._wide)
         return loss

@@ -4,7 +4,7 @@ own code, and the program takes them in the order in which that code gave them t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -128,7 +128,8 @@ class Numbers:
         self._found: list[float] = []
         self._named: list[Any] = []
         self._settings: list[Any] = []
-        self._ahead: dict[Hashable, _Taken] = {}
+        self._ahead: dict[int, _Taken] = {}
+        self._ahead_for: tuple[float | None, bool] | None = None
 
     def __call__(self, groups: Sequence[Group], drop: float | None, wide: bool) -> _Taken:
         """Which ops the update of these groups takes, in order, and so which program it needs; and an array of
@@ -138,19 +139,17 @@ class Numbers:
             return self._taken([groups], drop, wide)[0]
         (group,) = groups
         self._optimizer.updates = max(self._optimizer.updates, group.step)
-        return self.ahead(group.step, drop, wide)
+        return self.ahead(group.step, drop, wide)[group.step]
 
-    def ahead(self, step: int, drop: float | None, wide: bool) -> _Taken:
-        """The same for a group in its `step`-th update, by an optimizer that is as it was in the last call, where
-        the numbers `are_constant`."""
-        taken = self._ahead.get((step, drop, wide))
-        if taken is None:
+    def ahead(self, step: int, drop: float | None, wide: bool) -> dict[int, _Taken]:
+        """The same for a group in its `step`-th update and in those that follow, by their counts, by an optimizer
+        that is as it was in the last call, where the numbers `are_constant`."""
+        if step not in self._ahead or self._ahead_for != (drop, wide):
             # Many at once: after a program nothing of this is in the processor's caches any more.
             steps = range(step, step + _AHEAD)
-            found = self._taken([[Group(step, False, [])] for step in steps], drop, wide)
-            self._ahead = {(step, drop, wide): each for step, each in zip(steps, found, strict=True)}
-            taken = found[0]
-        return taken
+            taken = self._taken([[Group(step, False, [])] for step in steps], drop, wide)
+            self._ahead, self._ahead_for = dict(zip(steps, taken, strict=True)), (drop, wide)
+        return self._ahead
 
     def are_constant(self) -> bool:
         """Whether the numbers depend on nothing but how many updates there were. What was computed ahead is

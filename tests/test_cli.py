@@ -275,3 +275,31 @@ def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     code, out, _ = cli(monkeypatch, capsys, "bench", "schema")
     assert code == 0
     assert json.loads(out)["properties"]["format"] == {"const": 3}
+
+
+needs_a_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="there is no device that is always full"
+)
+
+
+def into_a_full_device(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "triops", *arguments]
+    with Path("/dev/full").open("w") as full:
+        return subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@needs_a_full_device
+@pytest.mark.parametrize("arguments", [["bench", "schema"], ["--version"]])
+def test_an_output_that_takes_no_more_is_one_line_on_stderr(arguments: list[str]) -> None:
+    done = into_a_full_device(*arguments)
+    assert done.returncode == 2
+    assert done.stderr == "triops: cannot write the output: No space left on device\n"
+
+
+@needs_a_full_device
+def test_results_are_kept_where_the_table_cannot_be_printed(tmp_path: Path) -> None:
+    need(*MEASURED)
+    path = tmp_path / "run.json"
+    chosen = ["--backend", "numpy", "--quick", "--filter", "relu_call", "--output", str(path)]
+    assert into_a_full_device("bench", "run", *chosen).returncode == 2
+    assert [row.case for row in from_json(path.read_text()).rows] == ["relu_call"]

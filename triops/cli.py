@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from typing import Annotated
 
@@ -24,6 +26,7 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 
 _WRONG_INPUT = 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,11 +39,18 @@ def _print_version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command line. Exit status: 0, or 1 where a backend failed, 2 for wrong input or what is not
-    installed, 130 after Ctrl-C."""
+    installed or an output that takes no more, 130 after Ctrl-C."""
     try:
         app()
     except TriopsError as error:
         typer.echo(f"triops: {' '.join(str(error).split())}", err=True)
+        sys.exit(_WRONG_INPUT)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        # What is left in the buffer would be written again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        typer.echo(f"triops: cannot write the output: {error.strerror}", err=True)
         sys.exit(_WRONG_INPUT)
 
 

@@ -156,10 +156,10 @@ def test_arrays_of_another_backend(ops: Ops) -> None:
         rf"X is an array of {elsewhere.name} on cpu:0, but these ops are {ops.name} on cpu:0: convert it with"
     )
     for wrong in (floats(elsewhere, N, NI), [floats(elsewhere, N, NI)]):
-        with pytest.raises(ArrayOwnerError, match=f"^chain: .*{message}"):
+        with pytest.raises(ArrayOwnerError, match=f"^chain: begin_update: {message}"):
             model.predict(wrong)
     Y, backprop = model.begin_update(floats(ops, N, NI))
-    with pytest.raises(ArrayOwnerError, match=f"^chain: .*dY is an array of {elsewhere.name}"):
+    with pytest.raises(ArrayOwnerError, match=f"^chain: backprop: dY is an array of {elsewhere.name}"):
         backprop(elsewhere.asarray(Y))
     with pytest.raises(ArrayOwnerError, match=f"W is an array of {elsewhere.name}"):
         model.layers[0].set_param("W", floats(elsewhere, NO, NI))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 
+from tests.interpreter import run_python
 from tests.models.samples import NI, N, classifier, floats, ops_or_skip, params_of, shaken
-from triops import Model, Ops, get_current_ops, to_numpy, use_ops
+from triops import Model, Ops, compile_step, get_current_ops, to_numpy, use_ops
 from triops.models import SGD, Adam, CategoricalCrossentropy, Relu, chain
 
 LABELS = [0, 1, 2, 0, 1, 2]
@@ -68,6 +72,56 @@ def test_each_thread_trains_a_model_of_its_own(ops: Ops) -> None:
     with ThreadPoolExecutor(8) as pool:
         for trained, alone in zip(pool.map(train, models), expected, strict=True):
             assert_same(trained, alone)
+
+
+def test_many_threads_call_one_step(ops: Ops) -> None:
+    alone, shared = classifier().initialize(seed=1), classifier().initialize(seed=1)
+    X = floats(ops, N, NI)
+
+    def train_on(step: Any, times: int) -> None:
+        for _ in range(times):
+            step(X, LABELS)
+
+    train_on(compile_step(alone, CategoricalCrossentropy(), Adam(0.01)), 80)
+    step = compile_step(shared, CategoricalCrossentropy(), Adam(0.01))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(train_on, step), [10] * 8))
+    assert_same(params_of(shared), params_of(alone))
+
+
+FORK = """
+import os, signal, threading
+import numpy as np
+import triops
+from triops.models import Adam, CategoricalCrossentropy, Softmax
+
+X, labels = np.ones((2, 3), "float32"), [0, 1]
+within, leave = threading.Event(), threading.Event()
+
+class Waiting(CategoricalCrossentropy):
+    def __call__(self, Yh, truths):
+        within.set()
+        leave.wait()
+        return super().__call__(Yh, truths)
+
+step = triops.compile_step(Softmax(2, 3).initialize(), Waiting(), Adam(0.01))
+thread = threading.Thread(target=step, args=(X, labels))
+thread.start()
+within.wait()
+child = os.fork()
+leave.set()
+if child == 0:
+    signal.alarm(10)
+    step(X, labels)
+    os._exit(0)
+thread.join()
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_goes_on_with_a_step_that_a_thread_was_in() -> None:
+    assert run_python(FORK) == "0"
 
 
 def test_a_thread_trains_while_others_predict_with_a_copy(ops: Ops) -> None:

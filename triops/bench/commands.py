@@ -92,9 +92,9 @@ def bench_run(
         ahead = compile_ahead(settings, plan, progress)
     with show_progress(_console(stderr=True), "turns") as progress:
         found = run(settings, plan, progress, ahead)
-    print_run(_console(), found)
-    if output is not None:
+    if output is not None:  # before anything can go wrong with the terminal
         write_text(output, to_json(found))
+    print_run(_console(), found)
     _leave(found)
 
 

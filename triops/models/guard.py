@@ -21,6 +21,9 @@ __all__ = ["check_owner", "guarded", "locate", "located", "path_of"]
 
 BeginUpdate = Callable[..., tuple[Any, Backprop]]
 
+# What the arguments belong to, in errors that name the layer already.
+_CALLS = {"X": "begin_update", "dY": "backprop"}
+
 
 def guarded(begin_update: BeginUpdate) -> BeginUpdate:
     """Wrap a `begin_update`: refuse arrays of other backends, hold dY to the shape and dtype of Y, name the
@@ -135,7 +138,7 @@ def check_owner(model: Model, argument: str, data: Any) -> None:
         if isinstance(item, list | tuple | Ragged | Padded):
             check_owner(model, argument, item)
         elif hasattr(item, "dtype"):
-            model.ops.check_owner(model.name, argument, item)
+            model.ops.check_owner(_CALLS[argument], argument, item)
 
 
 class _Sequences(NamedTuple):

@@ -73,12 +73,11 @@ class UpdateOps(OpsBase):
         """m ← β₁ m + (1-β₁) dW; v ← β₂ v + (1-β₂) dW²;
         W ← (1 - decay) W - learn_rate (m / (1-β₁ᵗ)) / (√(v / (1-β₂ᵗ)) + eps), t = step.
 
-        weights, gradient, mom1, mom2: one shape. step: from 1. Returns the new weights, mom1 and mom2.
-        Kingma and Ba 2015, Adam, algorithm 1.
+        weights, gradient, mom1, mom2: one shape. beta1, beta2: from 0 to below 1. step: from 1. Returns the new
+        weights, mom1 and mom2. Kingma and Ba 2015, Adam, algorithm 1.
         """
         self._same("adam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
-        self._step("adam", step)
-        beta1, beta2 = float(beta1), float(beta2)
+        beta1, beta2 = self._rates("adam", beta1, beta2, step)
         W, mom1, mom2 = self._each(
             "adam",
             (weights, gradient, mom1, mom2),
@@ -114,8 +113,7 @@ class UpdateOps(OpsBase):
         Beyond, with the threshold 5 of its reference code.
         """
         self._same("radam", "weights gradient mom1 mom2", weights, gradient, mom1, mom2)
-        self._step("radam", step)
-        beta1, beta2 = float(beta1), float(beta2)
+        beta1, beta2 = self._rates("radam", beta1, beta2, step)
         W, mom1, mom2 = self._each(
             "radam",
             (weights, gradient, mom1, mom2),
@@ -230,9 +228,14 @@ class UpdateOps(OpsBase):
         clipped = iter(clip(filled))
         return [next(clipped) if each.size else each for each in gradients]
 
-    def _step(self, op: str, step: int) -> None:
+    def _rates(self, op: str, beta1: float, beta2: float, step: int) -> tuple[float, float]:
+        """beta1 and beta2, where they and the step are what bias can be corrected for."""
         if step < 1:
             raise ArgumentError(f"{op}: step counts from 1, got {step}")
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0.0 <= beta < 1.0:
+                raise ArgumentError(f"{op}: {name} must be from 0 to below 1, got {beta}")
+        return float(beta1), float(beta2)
 
 
 def _rectifier(beta2: float, step: int) -> float:

@@ -165,9 +165,15 @@ def _wrong_arrays(names: tuple[str, ...], numbers: tuple[Any, ...]) -> tuple[Bad
 
 def _wrong_step() -> tuple[BadCall, ...]:
     args = (np.ones(GRID, dtype="float32"),) * 4
+    wrong = {
+        "step counts from 1, got": ((0.9, 0.999, 0), (0.9, 0.999, -1)),
+        "beta1 must be from 0 to below 1, got": ((1.0, 0.999, 1), (-0.1, 0.999, 1)),
+        "beta2 must be from 0 to below 1, got": ((0.9, 1.0, 1), (0.9, math.nan, 1)),
+    }
     return tuple(
-        BadCall(f"step {step}", (*args, 0.9, 0.999, 1e-8, 1e-3, step), ArgumentError, "step counts from 1, got")
-        for step in (0, -1)
+        BadCall(f"{beta1}, {beta2}, {step}", (*args, beta1, beta2, 1e-8, 1e-3, step), ArgumentError, match)
+        for match, numbers in wrong.items()
+        for beta1, beta2, step in numbers
     )
 
 

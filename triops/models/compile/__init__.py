@@ -79,7 +79,7 @@ def compile_step(
     is part of the program where it is one of triops' own. Its schedules are evaluated in every call, and its
     averages are kept. Parameters and moments that nobody else holds are consumed by the step that replaces them:
     while one thread makes steps on JAX, another that uses the model fails with "Array has been deleted": let it
-    have a `model.copy()` that was made between two steps.
+    have a `model.copy()` that was made between two steps. Threads that call one step take turns.
     `step.accumulate(X, truths)` adds gradients up without an update. fill: as of `compile`; with a loss that is
     not one of triops' own, batches stay as they are.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Any, NamedTuple, NoReturn
+from weakref import WeakSet, WeakValueDictionary
 
 from triops.backends.compiler import Program
 from triops.errors import ArgumentError, UnknownLengths
@@ -30,6 +32,18 @@ from triops.ragged import Joined, Padded, Ragged
 from triops.types import ParamKey
 
 __all__ = ["CompiledStep"]
+
+_steps: WeakSet[CompiledStep] = WeakSet()
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have been in a step, and will not leave it in the child.
+    for step in _steps:
+        step._turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Gradients(NamedTuple):
@@ -56,6 +70,9 @@ class CompiledStep(LossScaled):
     ) -> None:
         self.model = model._model if isinstance(model, CompiledModel) else model
         self.loss, self.optimizer = loss, optimizer
+        # Gradients of one step, in the model until its update, are no other thread's.
+        self._turn = threading.RLock()
+        _steps.add(self)
         if eager and devices is not None:
             raise ArgumentError(
                 "compile_step: devices divide one program, and eager=True makes several: leave out one of them"
@@ -82,20 +99,29 @@ class CompiledStep(LossScaled):
         scalar of the backend, which `float(loss)` waits for."""
         if self._prepared.get(id(truths)) is not truths:
             truths = self._checked(X, truths)
-        if self._fused is not None and not self._is_apart():
-            try:
-                return self._fused(X, truths, drop)
-            except Exception as error:
-                locate(error, self.model)
-                raise
-        loss, finite = self._add(X, truths, drop)
-        if finite:
-            self.model.finish_update(self.optimizer)
-        return loss
+        with self._turn:
+            if self._fused is not None and not self._is_apart():
+                try:
+                    return self._fused(X, truths, drop)
+                except Exception as error:
+                    locate(error, self.model)
+                    raise
+            loss, finite = self._add(X, truths, drop)
+            if finite:
+                self.model.finish_update(self.optimizer)
+            return loss
 
     def accumulate(self, X: Any, truths: Any, drop: float | None = 0.0) -> Any:
         """Add the gradients of a batch to the model's, for the next update; returns the loss."""
-        return self._add(X, self._checked(X, truths), drop)[0]
+        truths = self._checked(X, truths)
+        with self._turn:
+            return self._add(X, truths, drop)[0]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a compiled step cannot be copied or pickled: copy or pickle the model, and make a step of that with "
+            "triops.compile_step"
+        )
 
     def _checked(self, X: Any, truths: Any) -> Any:
         with located(self.model):

@@ -66,14 +66,14 @@ class Wrapper(Model):
 
     def _input(self, array: Any) -> Any:
         if not self.ops.backend.owns(array):
-            self.ops.check_owner(self.name, "X", array)
+            self.ops.check_owner("begin_update", "X", array)
         return self._bridge.to_tensor(array)
 
     def _gradient(self, array: Any) -> Any:
         if array is None:
             return None
         if not self.ops.backend.owns(array):
-            self.ops.check_owner(self.name, "dY", array)
+            self.ops.check_owner("backprop", "dY", array)
         return self._bridge.to_tensor(array)
 
     def _input_gradient(self, tensor: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -37,6 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         row = getattr(case, "id", None) or getattr(case, "op", "")
         group = f"{item.path.stem}-{row}" if row else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish() -> None:
+    """What tests import stays until the end: a collection of garbage, which takes most of a second with it, need
+    not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Hypothesis looks for who refers to an object, when it is imported for the summary."""
+    gc.unfreeze()
 
 
 @pytest.fixture(params=ON_THE_CPU)

@@ -32,7 +32,7 @@ def run_python(code: str, *, path: Path | None = None, **environment: str) -> st
 
     path: a folder whose packages come before the installed ones.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in ("TRIOPS_BACKEND", "XLA_FLAGS")}
+    inherited = {name: value for name, value in os.environ.items() if name != "TRIOPS_BACKEND"}
     places = [str(place) for place in (path, ROOT) if place]
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.interpreter import run_python
 from tests.subject import ops_or_skip
+
+THREE = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=3"
 
 SCRIPT = """
 import pickle
@@ -60,7 +64,5 @@ print(computed)
 
 def test_ops_of_one_of_several_devices() -> None:
     ops_or_skip("jax")
-    computed = run_python(
-        SCRIPT, XLA_FLAGS="--xla_force_host_platform_device_count=3", JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES=""
-    )
+    computed = run_python(SCRIPT, XLA_FLAGS=THREE, JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="")
     assert int(computed) > 60

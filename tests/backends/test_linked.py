@@ -3,6 +3,7 @@ missing. Every test runs real processes."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,19 +37,27 @@ def _kept(cache: Path, kind: str) -> list[Path]:
     return [file for file in cache.rglob("*.nb*") if kind in file.name]
 
 
-def test_code_on_disk_finds_what_it_calls(tmp_path: Path) -> None:
-    digest, *counts = _compute(tmp_path)
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A cache that holds all that is compiled, and what the process said that filled it."""
+    cache = tmp_path_factory.mktemp("kept")
+    return cache, _compute(cache)
+
+
+def test_code_on_disk_finds_what_it_calls(kept: tuple[Path, list[str]]) -> None:
+    cache, (digest, *counts) = kept
     assert counts[0] == "0"
-    assert all(_kept(tmp_path, kind) for kind in ("tiles", "product_rows", "driver"))
-    assert _compute(tmp_path) == [digest, counts[1], "0"]
+    assert all(_kept(cache, kind) for kind in ("tiles", "product_rows", "driver"))
+    assert _compute(cache) == [digest, counts[1], "0"]
 
 
 @pytest.mark.parametrize("kind", ["tiles", "_slice", "driver", "region"])
-def test_what_is_missing_is_compiled(kind: str, tmp_path: Path) -> None:
-    digest, _, compiled = _compute(tmp_path)
-    for file in _kept(tmp_path, kind):
+def test_what_is_missing_is_compiled(kind: str, kept: tuple[Path, list[str]], tmp_path: Path) -> None:
+    cache, (digest, _, compiled) = kept
+    copy = shutil.copytree(cache, tmp_path / "copy")
+    for file in _kept(copy, kind):
         file.unlink()
-    assert _compute(tmp_path) == [digest, str(int(compiled) - 1), "1"]
+    assert _compute(copy) == [digest, str(int(compiled) - 1), "1"]
 
 
 def test_the_first_results_wait_for_no_threads(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import triops
@@ -11,7 +13,7 @@ from triops import use_ops
 from triops.errors import ArgumentError
 from triops.models import Adam, CategoricalCrossentropy
 
-FOUR = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+FOUR = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 
 CHECKS = """
 import numpy as np

@@ -124,6 +124,7 @@ def test_info_without_psutil_tells_the_rest(
         (["--model", "nothing"], "a model is given as package.module:function, got 'nothing'"),
         (["--output", "."], "cannot write .: it is a folder"),
         (["--output", "no/such/folder/run.json"], "cannot write no/such/folder/run.json"),
+        (["--output", os.devnull], f"cannot write {os.devnull}: it is a device"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr(

@@ -28,7 +28,11 @@ class TriopsError(Exception):
         self.layer_path: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.layer_path}: {self.message}" if self.layer_path else self.message
+        if not self.layer_path or self.message.startswith(
+            f"{self.layer_path} "
+        ):  # which names the path by itself
+            return self.message
+        return f"{self.layer_path}: {self.message}"
 
 
 class ArgumentError(TriopsError, ValueError):

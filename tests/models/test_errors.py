@@ -287,14 +287,16 @@ def test_outputs_that_do_not_fit_together(ops: Ops) -> None:
     with pytest.raises(ShapeError, match=r"^chain > 0:concatenate: .*agree in all but.*\[\(6, 5\), \(2, 5\)\]"):
         chain(concatenate(Dropout(), FirstRows())).predict(X)
     with pytest.raises(
-        ShapeError, match=r"^chain > 0:add: .*one shape, got \(6, 5\) and \(6, 2\): give the layers"
+        ShapeError, match=r"^chain > 0:add: the layers' outputs must .*, got \(6, 5\) and \(6, 2\)"
     ):
         chain(add(Dropout(), FirstColumns())).predict(X)
     with pytest.raises(
         ShapeError, match=r"^chain > 0:residual: .*expected an output of shape \(6, 5\), got \(6, 2\)"
     ):
         chain(residual(FirstColumns())).predict(X)
-    with pytest.raises(ShapeError, match=r"^add: .*one shape, got \(6, 4\) and \(6, 3\)"):
+    with pytest.raises(
+        ShapeError, match=r"^add: the layers' outputs must have one shape, got \(6, 4\) and \(6, 3\)"
+    ):
         add(Relu(4, NI), Relu(3, NI)).initialize().predict(X)
 
 

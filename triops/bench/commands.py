@@ -171,6 +171,8 @@ def check_writable(output: Path) -> None:
     """Before anything is measured: raise ArgumentError where no file can be written there."""
     if output.is_dir():
         raise ArgumentError(f"cannot write {output}: it is a folder, name a file in it")
+    if output.exists() and not output.is_file():
+        raise ArgumentError(f"cannot write {output}: it is a device, which cannot be replaced by a file")
     try:
         with TemporaryFile(dir=output.absolute().parent):
             pass

@@ -49,7 +49,7 @@ class add(Parallel):
 def _plus(ops: Ops, y: Any, other: Any) -> Any:
     if y.shape != other.shape:
         raise ShapeError(
-            f"add: the layers' outputs must have one shape, got {tuple(y.shape)} and {tuple(other.shape)}: "
+            f"the layers' outputs must have one shape, got {tuple(y.shape)} and {tuple(other.shape)}: "
             f"give the layers the same nO"
         )
     return add_arrays(ops, y, other)

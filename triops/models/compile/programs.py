@@ -48,9 +48,13 @@ class Programs:
 
     @property
     def compiler(self) -> Compiler:
-        """The backend's."""
+        """The backend's. Raises ArgumentError where the model has one that does not compile by now."""
         compiler = self.model.ops.backend.compiler
-        assert compiler is not None
+        if compiler is None:
+            raise ArgumentError(
+                f"the model was moved to {self.model.ops!r}, which compiles nothing: compile it again there, "
+                f"or move it back"
+            )
         return compiler
 
     def get(

@@ -180,6 +180,14 @@ def test_no_numbers(data: Any, dtype: str | None, ops: Ops) -> None:
         ops.asarray(data, dtype=dtype)
 
 
+def test_masked_entries_are_no_numbers(ops: Ops) -> None:
+    masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(DTypeError, match=r"^asarray: .*entries are masked: fill them first"):
+        ops.asarray(masked)
+    assert ops.to_numpy(ops.asarray(masked.filled(0))).tolist() == [1.0, 0.0]
+    assert ops.to_numpy(ops.asarray(masked[:1])).tolist() == [1.0]
+
+
 def test_dates_are_no_numbers(ops: Ops) -> None:
     with pytest.raises(DTypeError, match="datetime64"):
         ops.asarray(np.array(["2020-01-01"], dtype="datetime64[D]"), dtype="float32")

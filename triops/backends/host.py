@@ -113,9 +113,12 @@ def from_bytes(data: bytes, dtype: str, shape: Sequence[int]) -> Any:
 
 def as_host_array(data: Any, dtype: Any = None) -> Any:
     """Nested sequences or any array that offers DLPack or the buffer protocol, as NumPy. Raises TypeError
-    where it holds anything but numbers, which NumPy would parse, or turn into NaN, given a dtype."""
+    where it holds anything but numbers, which NumPy would parse, or turn into NaN, given a dtype, and where
+    entries are masked, which NumPy would take for values."""
     if hasattr(data, "get") and hasattr(data, "device") and not isinstance(data, np.ndarray):
         data = data.get()  # CuPy refuses the implicit copy to the host that numpy.asarray asks for
+    if isinstance(data, np.ndarray) and np.any(getattr(data, "mask", False)):
+        raise TypeError("entries are masked: fill them first, as in data.filled(0)")
     array = np.asarray(data)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"{type(data).__name__} of {array.dtype}: turn strings into ids first")

@@ -48,9 +48,9 @@ class Backend(ABC):
 
     name: ClassVar[str]
     immutable: ClassVar[bool] = False  # whether an array never changes
-    # Types whose instances are all owned, lie in the host's memory and are never traced, which spares each call
-    # the questions.
-    owned_types: ClassVar[tuple[Any, ...]] = ()
+    # Types whose instances, those of subclasses apart, are owned, lie in the host's memory and are never traced,
+    # which spares each call the questions.
+    owned_types: ClassVar[frozenset[type]] = frozenset()
     # What arrays of one shape and dtype share. No function of Python's, which would cost each call more.
     kind_of: ClassVar[attrgetter[Any]] = attrgetter("shape", "dtype")
     xp: Any

@@ -124,9 +124,9 @@ def check_owner(model: Model, argument: str, data: Any) -> None:
     """Raise where data holds an array of another backend."""
     backend = model.ops.backend
     owns, owned = backend.owns, backend.owned_types
-    if isinstance(data, owned) or owns(data):
+    if type(data) in owned or owns(data):
         return
-    if type(data) is Ragged and isinstance(data.data, owned) and isinstance(data.lengths, owned):
+    if type(data) is Ragged and type(data.data) in owned and type(data.lengths) in owned:
         return
     if isinstance(data, Joined):
         data = data.data

@@ -76,7 +76,7 @@ class OpsBase:
 
     def check_owner(self, op: str, argument: str, array: Any) -> None:
         """Raise ArrayOwnerError where `array` is another backend's, DTypeError where it is no array."""
-        if isinstance(array, self._owned_types) or self._owns(array):
+        if type(array) in self._owned_types or self._owns(array):
             return
         owner = owner_of(array)
         if owner is None:
@@ -92,12 +92,13 @@ class OpsBase:
 
     def _floats(self, op: str, names: str, *arrays: Any) -> None:
         """Check that all are floating arrays of these ops with one dtype. names: of the arguments, for errors."""
-        first, owned = arrays[0] if arrays else None, self._owned_types
-        if isinstance(first, owned) and (dtype := first.dtype).kind == "f":
+        first: Any = arrays[0] if arrays else None
+        owned = self._owned_types
+        if type(first) in owned and (dtype := first.dtype).kind == "f":
             if len(arrays) == 1:
                 return
             for array in arrays:
-                if not isinstance(array, owned) or array.dtype is not dtype:
+                if type(array) not in owned or array.dtype is not dtype:
                     break
             else:
                 return
@@ -123,7 +124,7 @@ class OpsBase:
 
     def _ints(self, op: str, argument: str, array: Any) -> None:
         """Check that it is an integer array of these ops."""
-        if isinstance(array, self._owned_types) and array.dtype.kind in "iu":
+        if type(array) in self._owned_types and array.dtype.kind in "iu":
             return
         self.check_owner(op, argument, array)
         if not is_int(array.dtype):
@@ -151,6 +152,6 @@ class OpsBase:
 
     def can_look(self, array: Array) -> bool:
         """Whether values may be checked: not where it would wait for a device, or while tracing."""
-        if isinstance(array, self._owned_types):
+        if type(array) in self._owned_types:
             return True
         return self.backend.reads_host_memory and not self.backend.is_traced(array)

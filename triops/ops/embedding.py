@@ -105,7 +105,7 @@ class EmbeddingOps(OpsBase):
             raise ShapeError(f"{op}: table must have rows, got shape {tuple(table.shape)}")
 
     def _in_range(self, op: str, indices: IntsXd, nV: int) -> None:
-        if indices.size == 0 or not (isinstance(indices, self._owned_types) or self.can_look(indices)):
+        if indices.size == 0 or not (type(indices) in self._owned_types or self.can_look(indices)):
             return
         lowest, highest, _ = self._extremes(indices)
         if lowest < 0 or highest >= nV:

@@ -61,7 +61,7 @@ class HashingOps(OpsBase):
         return self.backend.word(index(seed))
 
     def _longs(self, op: str, argument: str, array: Array) -> None:
-        dtype = array.dtype if isinstance(array, self._owned_types) else None
+        dtype = array.dtype if type(array) in self._owned_types else None
         if dtype is not None and dtype.itemsize == 8 and dtype.kind in "iu" and array.ndim == 1:
             return
         self.check_owner(op, argument, array)

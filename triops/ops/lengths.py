@@ -17,7 +17,7 @@ class LengthOps(OpsBase):
     ) -> int | None:
         """Check integers from `least` on that add up to `rows`, and return the largest: their values only where
         no device has to wait, else None."""
-        if isinstance(lengths, self._owned_types) and lengths.dtype.kind in "iu" and lengths.ndim == 1:
+        if type(lengths) in self._owned_types and lengths.dtype.kind in "iu" and lengths.ndim == 1:
             lowest, highest, total = self._extremes(lengths) if len(lengths) else (least, 0, 0)
             if lowest >= least and total == rows:
                 return highest
@@ -45,7 +45,7 @@ class LengthOps(OpsBase):
             self._ints(op, "lengths", lengths)
             if lengths.ndim != 1:
                 self._rank(op, "lengths", lengths, 1)
-            if not isinstance(lengths, self._owned_types):
+            if type(lengths) not in self._owned_types:
                 self._known(op, "lengths", lengths)
             lowest, _, rows = self._extremes(lengths) if lengths.shape[0] else (least, 0, 0)
             if lowest >= least:

@@ -207,11 +207,11 @@ class UpdateOps(OpsBase):
     def _are_alike(self, arrays: tuple[Any, ...]) -> bool:
         """Whether it is seen at once that arrays are floating, of these ops, and of one shape and dtype."""
         first, owned = arrays[0], self._owned_types
-        if not isinstance(first, owned) or first.dtype.kind != "f":
+        if type(first) not in owned or first.dtype.kind != "f":
             return False
         dtype, shape = first.dtype, first.shape
         for array in arrays[1:]:
-            if not isinstance(array, owned) or array.dtype is not dtype or array.shape != shape:
+            if type(array) not in owned or array.dtype is not dtype or array.shape != shape:
                 return False
         return True
 

@@ -30,7 +30,7 @@ class NumpyBackend(Backend):
 
     name: ClassVar[str] = "numpy"
     # A reduction to a single value gives a NumPy scalar, which is an array of rank 0 to every op.
-    owned_types = (np.ndarray, np.generic)
+    owned_types = frozenset({np.ndarray, *np.sctypeDict.values()})
     xp = np
 
     def __init__(self, device: Device) -> None:
@@ -52,7 +52,8 @@ class NumpyBackend(Backend):
         return {"numpy": np.__version__, "numba": numba}
 
     def is_array(self, data: object) -> bool:
-        return isinstance(data, self.owned_types)
+        # `*` of a matrix is a product, and what is masked is no number.
+        return isinstance(data, (np.ndarray, np.generic)) and not isinstance(data, (np.matrix, np.ma.MaskedArray))
 
     def device_of(self, array: Array) -> Device:
         return _CPU

@@ -59,7 +59,20 @@ class Form:
         """Plain ones."""
         rng, args = np.random.default_rng(5), list[Any]()
         sizes = {str(digit): (digit,) for digit in range(9)}
-        letters = {"N": 4, "n": 6, "V": 5, "T": 9, "W": 5, "K": 2, "C": 3, "S": 2, "M": 40, "I": 40, "O": 96}
+        letters = {
+            "N": 4,
+            "n": 6,
+            "V": 5,
+            "T": 9,
+            "W": 5,
+            "K": 2,
+            "C": 3,
+            "S": 2,
+            "D": 12,
+            "M": 40,
+            "I": 40,
+            "O": 96,
+        }
         sizes |= {"*": leading, **{letter: (size,) for letter, size in letters.items()}}
         for text in self.texts:
             value = text.partition("=")[2]

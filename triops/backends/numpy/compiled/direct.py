@@ -83,6 +83,7 @@ _LENGTHS = {
     " | dY(N,W) which(N,W) lengths(N) dX(T,W)",
     "softmax_sequences": "X:TW lengths:N:ints -> Y:TW | X(T,W) lengths(N) Y(T,W)",
     "backprop_softmax_sequences": "dY:TW Y:TW lengths:N:ints -> dX:TW | dY(T,W) Y(T,W) lengths(N) dX(T,W)",
+    "backprop_seq2col": "dY:TD nW=1 lengths:N:ints -> dX:T,D/3 | dY(T,3,D/3) lengths(N) dX(T,D/3) D",
     "seq2col": "X:TW nW=1 lengths:N:ints -> Y:T,3W | X(T,W) lengths(N) Y(T,3,W) 1",
 }
 _PLACES = {
@@ -92,7 +93,13 @@ _PLACES = {
     "backprop_gather_add": "dY:NW rows:NK:ints nV=V -> dE:VW=0 | dY(N,W) rows(NK) dE(V,W)",
     "label_cross_entropy": "Y:NC rows:N:ints scale -> losses:N dX:NC | Y(N,C) rows(N) losses(N) dX(N,C) scale",
 }
-_SIZES = {"gather": "*W", "scatter_add": "VW", "gather_add": "NKW", "backprop_gather_add": "NKW"}
+_SIZES = {
+    "backprop_seq2col": "TD",
+    "gather": "*W",
+    "scatter_add": "VW",
+    "gather_add": "NKW",
+    "backprop_gather_add": "NKW",
+}
 _KERNELS = {"reduce_mean": "reduce_sum", "backprop_reduce_mean": "backprop_reduce_sum"}
 
 
@@ -107,15 +114,18 @@ _BAGS = {
 def _with_integers() -> Iterator[Way]:
     for forms, dtypes in ((_LENGTHS, ("int32", "int64")), (_PLACES, ("int32", "uint32", "int64"))):
         for (op, form), dtype in product(forms.items(), dtypes):
-            size = "TW" if forms is _LENGTHS else _SIZES.get(op, "")
+            size = _SIZES.get(op, "TW" if forms is _LENGTHS else "")
             yield Way(op, FEW[_KERNELS.get(op, op)], form.replace(":ints", f":{dtype}"), size)
     for (op, form), (places, ints) in product(_BAGS.items(), (("uint32", "int32"), ("int64", "int64"))):
         yield Way(op, FEW[op], form.replace(":places", f":{places}").replace(":ints", f":{ints}"), "TKW")
 
 
 _UPDATES = {
-    "adam": "W:* dW:* mom1:* mom2:* beta1 beta2 eps learn_rate step=S -> out:* mom1 mom2"
-    " | W(*) dW(*) mom1(*) mom2(*) out(*) beta1 beta2 eps learn_rate S",
+    **dict.fromkeys(
+        ("adam", "radam"),
+        "W:* dW:* mom1:* mom2:* beta1 beta2 eps learn_rate step=S -> out:* mom1 mom2"
+        " | W(*) dW(*) mom1(*) mom2(*) out(*) beta1 beta2 eps learn_rate S",
+    ),
     "sgd_momentum": "W:* dW:* velocity:* learn_rate momentum -> out:* velocity"
     " | W(*) dW(*) velocity(*) out(*) learn_rate momentum",
     "update_averages": "ema:* W:* t=S max_decay -> out:* | ema(*) W(*) out(*) S max_decay",

@@ -127,11 +127,13 @@ def fits(array: int, form: int, plan: int, symbols: int) -> Any:
 
 @called
 def product_of(mask: int, symbols: int) -> int:
+    """Of the symbols with a bit in the mask, divided by what is above these bits."""
     product = 1
     for i in range(SYMBOLS):
         if mask >> i & 1:
             product *= load(symbols + 8 * i)
-    return product
+    divisor = mask >> SYMBOLS
+    return product // divisor if divisor > 1 else product
 
 
 @called

@@ -123,6 +123,24 @@ def seq2col_few(X: Any, lengths: Any, Y: Any, nW: int) -> int:
     return 0
 
 
+def backprop_seq2col_few(dY: Any, lengths: Any, dX: Any, columns: int) -> int:
+    if columns % 3 != 0 or not add_up(lengths, dX.shape[0], 0):
+        return 1
+    end = 0
+    for n in range(lengths.size):
+        first, end = end, end + lengths[n]
+        for i in range(first, end):
+            for j in range(dX.shape[1]):
+                dX[i, j] = dY[i, 1, j]
+            if i > first:
+                for j in range(dX.shape[1]):
+                    dX[i, j] += dY[i - 1, 2, j]
+            if i + 1 < end:
+                for j in range(dX.shape[1]):
+                    dX[i, j] += dY[i + 1, 0, j]
+    return 0
+
+
 def label_cross_entropy_few(Y: Any, labels: Any, losses: Any, dX: Any, scale: Any) -> int:
     if not in_range(labels, Y.shape[1]):
         return 1
@@ -210,8 +228,8 @@ FEW = {
     function.__name__.removesuffix("_few"): Kernel(function, globals(), {}, threshold=_THRESHOLD)
     for function in (
         reduce_sum_few, reduce_max_few, reduce_last_few, backprop_reduce_sum_few, backprop_reduce_max_few,
-        softmax_sequences_few, backprop_softmax_sequences_few, seq2col_few, label_cross_entropy_few,
-        scatter_add_few, gather_few, gather_add_few, backprop_gather_add_few, embedding_bag_few,
-        backprop_embedding_bag_few,
+        softmax_sequences_few, backprop_softmax_sequences_few, seq2col_few, backprop_seq2col_few,
+        label_cross_entropy_few, scatter_add_few, gather_few, gather_add_few, backprop_gather_add_few,
+        embedding_bag_few, backprop_embedding_bag_few,
     )
 }  # fmt: skip

@@ -7,7 +7,8 @@ An array has extents: `*` is any number of leading ones, a letter is the same in
 dtype may follow, as in `which:*:int32`, and `=0` where an array begins with zeros. `P=3` is an argument that must
 be this one, `rows=T` an extent, and what is left are numbers above 0; those after a lone `*` are given by name.
 The kernel has arrays by their extents, extents, numbers, `1/` them, and constants. Its extents, and those of
-results, may be products, which commas part: `Y:T,3W`. A result may be None, an earlier one, or an argument.
+results, may be products and quotients, which commas part: `Y:T,3W`, `dX:T,D/3`. A result may be None, an earlier
+one, or an argument.
 """
 
 from __future__ import annotations
@@ -181,8 +182,9 @@ class _Form:
             self._known[symbol] = int(letter)
         return symbol
 
-    def _mask(self, letters: str) -> int:
-        return sum(1 << self._symbol(letter) for letter in letters)
+    def _mask(self, text: str) -> int:
+        letters, _, divisor = text.partition("/")
+        return sum(1 << self._symbol(letter) for letter in letters) + (int(divisor or 0) << SYMBOLS)
 
     @staticmethod
     def _form(array: _Array, own: list[int]) -> list[int]:

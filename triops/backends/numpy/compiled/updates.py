@@ -112,6 +112,23 @@ def adam_few(
     return 0
 
 
+def radam_few(
+    W: Any, dW: Any, mom1: Any, mom2: Any, out: Any, beta1: float, beta2: float, eps: float, learn_rate: float,
+    step: int,
+) -> int:  # fmt: skip
+    if not (beta1 < 1.0 and beta2 < 1.0 and step >= 1):
+        return 1
+    rate = learn_rate / (1.0 - math.pow(beta1, step))
+    power, longest = math.pow(beta2, step), 2.0 / (1.0 - beta2) - 1.0
+    length, rectifier = longest - 2.0 * step * power / (1.0 - power), 0.0
+    if length > 5.0:
+        squared = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
+        rectifier = math.sqrt(squared) * math.sqrt(1.0 - power)
+    betas = F(beta1), F(1.0 - beta1), F(beta2), F(1.0 - beta2)
+    _radam_step(W, dW, mom1, mom2, out, *betas, F(eps), F(rate), F(rectifier), F(1))
+    return 0
+
+
 def sgd_momentum_few(W: Any, dW: Any, velocity: Any, out: Any, learn_rate: float, momentum: float) -> int:
     _sgd_momentum_step(W, dW, velocity, out, F(learn_rate), F(momentum), F(1), False)
     return 0
@@ -127,9 +144,10 @@ def clip_gradient_few(X: Any, out: Any, threshold: float) -> int:
 
 
 _adam_step, _sgd_momentum_step = called(adam_step), called(sgd_momentum_step)
-_average_step, _clip = called(average_step), called(clip_entries)
+_average_step, _clip, _radam_step = called(average_step), called(clip_entries), called(radam_step)
 FEW = {
     "adam": Kernel(adam_few, globals(), {}, threshold=_THRESHOLD, exact=True),
+    "radam": Kernel(radam_few, globals(), {}, threshold=_THRESHOLD, exact=True),
     "sgd_momentum": Kernel(sgd_momentum_few, globals(), {}, threshold=_THRESHOLD, exact=True),
     "update_averages": Kernel(update_averages_few, globals(), {}, threshold=_THRESHOLD, exact=True),
     "clip_gradient": Kernel(clip_gradient_few, globals(), {}, threshold=2 * _SUMMED, exact=True),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import os
 import pickle
 import sys
 from ast import literal_eval
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 import triops
+from tests.interpreter import run_python
 from tests.subject import method_of
 from triops import Ops
 from triops.errors import DTypeError, ShapeError
@@ -377,6 +379,31 @@ def test_kernels_for_few_come_from_the_disk_or_after_many_calls() -> None:
         for number in range(1, 5):
             ops.gather(table, rows)
             assert isinstance(ops.gather, type(len)) == (number >= 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_of_a_process_that_was_at_it() -> None:
+    said = run_python("""
+import os, signal, threading
+import numpy as np, triops
+from triops.backends.numpy.compiled import direct
+held, done = threading.Event(), threading.Event()
+def hold():
+    with direct._lock:
+        held.set()
+        done.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+ops = triops.get_ops("numpy")
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    ops.relu(np.ones(3, "float32"))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+done.set()
+""")
+    assert said == "0"
 
 
 def test_threads(ops: Ops) -> None:

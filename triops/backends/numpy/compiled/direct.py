@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -196,6 +197,16 @@ def compile_direct(op: str | None = None) -> None:
 
 _lock = threading.RLock()
 _waiting: list[tuple[Any, Way]] = []
+
+
+def _after_fork() -> None:
+    """A thread that held the lock is not in the child."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def make_direct(ops: Any, kernels: dict[str, Callable[..., Any]]) -> None:

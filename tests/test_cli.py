@@ -172,7 +172,7 @@ def test_a_run_prints_a_table_and_writes_the_same(
     cells = next(line.split() for line in out.splitlines() if line.startswith("relu_call 1x8"))
     assert relu.median_s is not None
     assert cells[2] == "numpy"
-    assert float(cells[5]) == pytest.approx(1e6 * relu.median_s, rel=0.01)
+    assert float(cells[5]) * {"us": 1e-6, "ns": 1e-9}[cells[6]] == pytest.approx(relu.median_s, rel=0.01)
     assert f"accuracy {digits.found['accuracy']:.1%}" in " ".join(out.split())
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 

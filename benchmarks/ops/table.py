@@ -53,7 +53,9 @@ def print_rows(
         table.add_row(
             row.op,
             "x".join(map(str, row.shape)),
-            "failed" if median is None else f"{1e6 * median:,.1f}" + WRONG * ours.wrong,
+            "failed"
+            if median is None
+            else f"{1e6 * median:,.{1 if median >= 1e-5 else 2}f}" + WRONG * ours.wrong,
             *(ratio_cell(row.results.get(name)) for name in others),
             "" if row.share is None else f"{row.share:.0%}",
             "" if row.difference is None else f"{row.difference:.0e}",

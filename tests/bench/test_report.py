@@ -183,7 +183,7 @@ def in_seconds(text: str) -> float:
     if text == "failed":
         return float("inf")
     number, unit = text.split()
-    return float(number) * {"s": 1.0, "ms": 1e-3, "us": 1e-6}[unit]
+    return float(number) * {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -192,7 +192,8 @@ def compile_direct(op: str | None = None) -> None:
     for way in WAYS_OF_FEW:
         if op in (None, way.op):
             compile_way(way)
-    _put_before([], lambda: None)
+    with _lock:
+        _build_waiting()
 
 
 _lock = threading.RLock()
@@ -242,13 +243,16 @@ def _counted(
 def _put_before(ways: list[Way], found: Callable[[], Any], *, at_once: bool = False) -> None:
     with _lock:
         _waiting.extend((found, way) for way in ways)
-        if not (at_once or len(_waiting) >= _ENOUGH or enter.overloads or is_cached(enter)):
-            return
-        while _waiting:
-            found, way = _waiting.pop()
-            if (ops := found()) is not None and _is_triops(getattr(type(ops), way.op)):
-                # One that is there already, for another form, takes what is not of this one.
-                vars(ops)[way.op] = before(way, getattr(ops, way.op))
+        if at_once or len(_waiting) >= _ENOUGH or enter.overloads or is_cached(enter):
+            _build_waiting()
+
+
+def _build_waiting() -> None:
+    while _waiting:
+        found, way = _waiting.pop()
+        if (ops := found()) is not None and _is_triops(getattr(type(ops), way.op)):
+            # One that is there already, for another form, takes what is not of this one.
+            vars(ops)[way.op] = before(way, getattr(ops, way.op))
 
 
 def _is_triops(method: Callable[..., Any]) -> bool:

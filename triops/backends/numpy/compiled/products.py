@@ -12,6 +12,7 @@ from triops.backends.numpy.compiled.blocks import (
     in_blocks,
     one_block_kernel,
     reads_as_it_lies,
+    times,
     with_steps,
 )
 from triops.backends.numpy.compiled.build import Kernel, on_one_thread
@@ -32,24 +33,6 @@ __all__ = [
 
 _SMALL = 1 << 17  # multiplications, which NumPy's BLAS does on the calling thread too, in less time a call
 _LEAST, _MOST = 48, 96  # rows of a slice: fewer leave a thread little to do, more leave the nearest caches
-
-
-@called
-def times(A: Any, B: Any, C: Any) -> None:
-    """C = A B."""
-    tiled(
-        at(A, 0), A.shape[1], 1, at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
-        A.shape[1], C.shape[1], False,
-    )  # fmt: skip
-
-
-@called
-def turned_times(A: Any, B: Any, C: Any) -> None:
-    """C = Aᵀ B."""
-    tiled(
-        at(A, 0), 1, A.shape[1], at(B, 0), B.shape[1], PANEL, at(C, 0), C.shape[1], C.shape[0],
-        A.shape[0], C.shape[1], False,
-    )  # fmt: skip
 
 
 def product_rows(A: Any, down: int, along: int, B: Any, C: Any, start: int) -> None:
